@@ -1,0 +1,2 @@
+//! link (written by its owner)
+pub mod spec;

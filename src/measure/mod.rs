@@ -1,0 +1,2 @@
+//! measure (written by its owner)
+pub mod summary;

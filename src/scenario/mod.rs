@@ -1,0 +1,2 @@
+//! scenario (written by its owner)
+pub mod model;

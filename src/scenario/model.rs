@@ -1,0 +1,331 @@
+//! A checked scenario: everything in base units, every name resolved, every value in range.
+
+use crate::link::spec::LinkSpec;
+use crate::promise::{Guarantee, Threshold};
+use crate::time::{Duration, Instant};
+use std::sync::Arc;
+
+/// A whole scenario.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    /// Its name; part of the report folder's name.
+    pub name: String,
+    /// The comment that opens the file: why it exists and what it must show. Empty if there is none.
+    pub about: String,
+    /// Same seed: same losses, phases, power cuts.
+    pub seed: u64,
+    /// Over how long the clients are started, evenly.
+    pub ramp: Duration,
+    /// How long messages are published, from the end of the ramp.
+    pub duration: Duration,
+    /// How long what is still owed has to arrive after that.
+    pub drain: Duration,
+    /// The load loops' tick.
+    pub tick: Duration,
+    /// Fleets of sensors, in the file's order.
+    pub fleets: Vec<Fleet>,
+    /// Groups of subscribers, in the file's order.
+    pub subscribers: Vec<SubscriberGroup>,
+    /// What is done to the broker.
+    pub faults: Vec<Fault>,
+    /// What must hold.
+    pub expect: Expect,
+}
+
+/// A fleet of sensors that publish.
+#[derive(Clone, Debug)]
+pub struct Fleet {
+    /// Its name.
+    pub name: String,
+    /// How many sensors, at least 1.
+    pub sensors: u32,
+    /// What each of them is.
+    pub device: DeviceSpec,
+    /// What each of them publishes; none for a fleet that only listens.
+    pub publish: Option<PublishSpec>,
+    /// Power cuts, if any.
+    pub power: Option<Power>,
+}
+
+/// A group of subscribers.
+#[derive(Clone, Debug)]
+pub struct SubscriberGroup {
+    /// Its name.
+    pub name: String,
+    /// How many, at least 1.
+    pub count: u32,
+    /// What each of them is; its subscriptions are not empty.
+    pub device: DeviceSpec,
+}
+
+/// What fleets and subscribers have in common.
+#[derive(Clone, Debug)]
+pub struct DeviceSpec {
+    /// 3, 4 or 5: the protocol level.
+    pub mqtt_level: u8,
+    /// Clean or persistent.
+    pub session: SessionSpec,
+    /// Keep alive, whole seconds; zero switches it off.
+    pub keep_alive: Duration,
+    /// How long to wait for the transport, and again for CONNACK.
+    pub connect_timeout: Duration,
+    /// User name and password templates.
+    pub credentials: Option<Credentials>,
+    /// The link's name in the file and what it is; none for a direct socket.
+    pub link: Option<NamedLink>,
+    /// When to connect again.
+    pub reconnect: Reconnect,
+    /// The will, if any.
+    pub will: Option<WillSpec>,
+    /// Subscriptions.
+    pub subscriptions: Vec<SubscriptionSpec>,
+    /// Unacknowledged QoS 1 and 2 messages in flight at most, 1 to 65,535.
+    pub window: u16,
+    /// Receive Maximum told to a 5.0 broker, 1 to 65,535.
+    pub receive_maximum: u16,
+    /// Messages that wait while there is no connection or no window.
+    pub outbox: Outbox,
+    /// Times at which the client disconnects and stays away, by run time, sorted.
+    pub offline: Vec<Offline>,
+}
+
+/// A link with its name.
+#[derive(Clone, Debug)]
+pub struct NamedLink {
+    /// Preset or own name.
+    pub name: String,
+    /// What it is.
+    pub spec: Arc<LinkSpec>,
+}
+
+/// Clean or persistent session.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SessionSpec {
+    /// Ends with the connection.
+    Clean,
+    /// Outlives the connection, for this long (5.0; none: for ever; 3.1.1 always none).
+    Persistent(Option<Duration>),
+}
+
+/// User name and password, as templates.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// User name.
+    pub user: Template,
+    /// Password; never shown.
+    pub password: Option<Template>,
+}
+
+impl std::fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Credentials").field("user", &self.user).finish_non_exhaustive()
+    }
+}
+
+/// Text with places for a client's own values: `{sensor}` its index within its group from 0, `{fleet}` its group's name,
+/// `{anything:N}` its index modulo N.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Template {
+    /// As written.
+    pub text: String,
+    /// In parts.
+    pub parts: Vec<Part>,
+}
+
+/// A part of a template.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Part {
+    /// As it is.
+    Text(String),
+    /// The client's index within its group, from 0.
+    Sensor,
+    /// The group's name.
+    Fleet,
+    /// The client's index modulo this, at least 1.
+    Modulo(u32),
+    /// The message's identity, 32 hexadecimal digits (payload templates only).
+    Id,
+}
+
+/// Reconnect policy: waits `first`, then twice as long each time up to `longest`, each time plus or minus `jitter`.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Reconnect {
+    /// First wait.
+    pub first: Duration,
+    /// Longest wait.
+    pub longest: Duration,
+    /// 0 to 1: each wait is multiplied by a number drawn evenly from `1 - jitter ..= 1 + jitter`.
+    pub jitter: f64,
+}
+
+/// A will.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct WillSpec {
+    /// Topic.
+    pub topic: Template,
+    /// Payload.
+    pub payload: String,
+    /// QoS.
+    pub qos: u8,
+    /// RETAIN.
+    pub retain: bool,
+    /// 5.0: how long after the connection's end.
+    pub delay: Duration,
+}
+
+/// A subscription.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SubscriptionSpec {
+    /// Topic filter, without any `$share/group/`.
+    pub filter: Template,
+    /// Share group.
+    pub share: Option<String>,
+    /// Requested QoS.
+    pub qos: u8,
+    /// 5.0: no local.
+    pub no_local: bool,
+}
+
+/// The outbox: what waits to be sent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Outbox {
+    /// How many messages, at least 1.
+    pub limit: u32,
+    /// Which goes when it is full.
+    pub drop: DropPolicy,
+}
+
+/// Which message goes when the outbox is full.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DropPolicy {
+    /// The one that has waited longest.
+    Oldest,
+    /// The one that comes in.
+    Newest,
+}
+
+/// A time away.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Offline {
+    /// When it begins.
+    pub at: Instant,
+    /// How long it lasts.
+    pub lasts: Duration,
+    /// True: leaves with DISCONNECT; false: without a word.
+    pub clean: bool,
+}
+
+/// What a sensor publishes.
+#[derive(Clone, Debug)]
+pub struct PublishSpec {
+    /// Topic; no wildcards.
+    pub topic: Template,
+    /// QoS.
+    pub qos: u8,
+    /// RETAIN.
+    pub retain: bool,
+    /// Payload.
+    pub payload: Payload,
+    /// When.
+    pub schedule: Schedule,
+}
+
+/// What a message carries. The identity is 16 bytes (binary) or 32 hexadecimal digits (`{id}` in a template).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Payload {
+    /// This many bytes, at least 16: identity first, then filler.
+    Size(u32),
+    /// A text with `{id}` in it.
+    Template(Template),
+}
+
+/// When messages are due, in an open loop.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Schedule {
+    /// The rhythm.
+    pub rhythm: Rhythm,
+    /// Messages at each beat, at least 1 (a burst).
+    pub burst: u32,
+    /// On and off times; none: always on.
+    pub duty: Option<Duty>,
+}
+
+/// The rhythm of a schedule.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Rhythm {
+    /// At a fixed period, from a random phase within it.
+    Every(Duration),
+    /// With exponential gaps of this mean.
+    Poisson(Duration),
+}
+
+/// A duty cycle: on for `on`, off for `off`, from a random phase. Beats that fall into an off time do not happen.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Duty {
+    /// Time on.
+    pub on: Duration,
+    /// Time off.
+    pub off: Duration,
+    /// Whether the sensor disconnects during off times.
+    pub disconnect: bool,
+}
+
+/// Power cuts at random, exponentially distributed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Power {
+    /// Mean time between cuts.
+    pub cut_every: Duration,
+    /// How long the power is off.
+    pub off: Duration,
+    /// What survives.
+    pub keeps: Keeps,
+}
+
+/// What survives a power cut.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Keeps {
+    /// Session and outbox are in flash.
+    Flash,
+    /// Nothing: the outbox is lost, and what was in flight is published anew if it is still known (it is not).
+    Nothing,
+}
+
+/// Something done to the broker at a time.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Fault {
+    /// When.
+    pub at: Instant,
+    /// What.
+    pub action: FaultAction,
+}
+
+/// What is done to the broker.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum FaultAction {
+    /// kill -9, and start again with the same data after this long; none: never.
+    Kill {
+        /// Time until it is started again.
+        back_after: Option<Duration>,
+    },
+    /// Stop with its own signal, and start again.
+    Restart {
+        /// Time until it is started again.
+        back_after: Duration,
+    },
+    /// SIGSTOP for this long.
+    Pause {
+        /// How long.
+        lasts: Duration,
+    },
+}
+
+/// What must hold.
+#[derive(Clone, Debug, Default)]
+pub struct Expect {
+    /// These guarantees; empty means none asked.
+    pub guarantees: Vec<Guarantee>,
+    /// `guarantees = "all"`: a hard path that the scenario names and nobody walked is "not enough evidence".
+    pub all: bool,
+    /// These limits.
+    pub thresholds: Vec<Threshold>,
+}

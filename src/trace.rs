@@ -1,0 +1,272 @@
+//! Everything that happens in a run, as plain data: what `device` and `run` write, and what
+//! `verdict` and `measure` read. It knows nothing but [`crate::time`].
+
+use crate::time::{Duration, Instant};
+
+/// One MQTT client of the run (a sensor or a subscriber), by its index in [`crate::promise::Promises::clients`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct ClientId(pub u32);
+
+impl ClientId {
+    /// The client's index.
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// One thing that happened.
+///
+/// `seen` orders events: a cause is always seen before its effect, whichever load loop saw them.
+/// `at` is when it truly happened as far as anybody can know (an arrival: the kernel's receive time
+/// stamp), and may be a little earlier than `seen`.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Event {
+    /// When the harness noticed; never decreases from one event to the next that a judge is shown.
+    pub seen: Instant,
+    /// When it happened.
+    pub at: Instant,
+    /// Whom it happened to.
+    pub client: ClientId,
+    /// What happened.
+    pub what: What,
+}
+
+/// The closed list of what can happen to a client.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum What {
+    /// The first byte of a PUBLISH was handed to the link.
+    Sent(Sent),
+    /// A message was never sent at all, and never will be: not one byte of it left. (A *fail*, in Jepsen's words.)
+    Discarded {
+        /// Its number within its publisher.
+        number: u32,
+        /// When it should have been sent.
+        intended: Instant,
+        /// Why it was not.
+        why: Discard,
+    },
+    /// An acknowledgement for one of the client's own messages arrived.
+    Acked {
+        /// The message's number.
+        number: u32,
+        /// Which acknowledgement.
+        ack: Ack,
+        /// Its reason code; 0 where the protocol version has none.
+        reason: u8,
+    },
+    /// A message of this run arrived whole, with a valid identity.
+    Delivered(Delivered),
+    /// A PUBLISH arrived that is not a message of this run as it was sent.
+    Strange {
+        /// What is wrong with it.
+        what: Strange,
+        /// The QoS it came with.
+        qos: u8,
+        /// Set for a retained message.
+        retain: bool,
+        /// Payload length in bytes.
+        length: u32,
+    },
+    /// The client began to connect (TCP), for the `attempt`-th time since it last was connected (1 is the first).
+    /// `intended` is when its life or its reconnect policy wanted it.
+    Connecting {
+        /// 1 for the first attempt.
+        attempt: u32,
+        /// When it should have begun.
+        intended: Instant,
+    },
+    /// The transport (TCP, and TLS or WebSocket if any) is open; CONNECT goes out.
+    TransportOpen,
+    /// CONNACK arrived.
+    Connected {
+        /// The reason code (5.0) or return code (3.1.1); 0 is success.
+        reason: u8,
+        /// The broker says it resumed a session.
+        session_present: bool,
+        /// What the client knows: it asked for its old session, and had had one that should still exist.
+        expected_session: bool,
+    },
+    /// SUBSCRIBE was handed to the link. `filter` is the index in the client's subscriptions.
+    SubscribeSent {
+        /// Index in [`crate::promise::Client::subscriptions`].
+        filter: u16,
+    },
+    /// SUBACK arrived for the filter of that index; `granted` is 0 to 2, or a failure from 0x80.
+    Subscribed {
+        /// Index in [`crate::promise::Client::subscriptions`].
+        filter: u16,
+        /// Granted QoS or failure code.
+        granted: u8,
+    },
+    /// UNSUBSCRIBE was handed to the link (nothing sent from now on is due to this filter).
+    UnsubscribeSent {
+        /// Index in [`crate::promise::Client::subscriptions`].
+        filter: u16,
+    },
+    /// The connection ended, or an attempt to connect did.
+    Disconnected {
+        /// Who ended it, as seen from the client.
+        by: EndedBy,
+        /// True if it had got as far as a successful CONNACK.
+        was_connected: bool,
+        /// Messages of the client's own that were sent and not yet wholly acknowledged.
+        in_flight: u32,
+    },
+    /// The client's session ended because the client ended it or said it should end (clean session,
+    /// expiry 0, a clean start): what the broker still owed it is owed no longer.
+    SessionEnded,
+    /// The client lost its memory (a power cut without flash): its own half of the session is gone.
+    MemoryLost,
+    /// A QoS 2 PUBLISH arrived again with an id for which the client had sent PUBREC and not yet
+    /// PUBCOMP; the client suppressed it, as the protocol asks.
+    RepeatSuppressed {
+        /// The packet identifier.
+        packet_id: u16,
+    },
+    /// The broker broke the protocol on this connection in a way the client had to act upon.
+    Protocol(Breach),
+}
+
+/// A PUBLISH going out.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Sent {
+    /// Its number within its publisher, from 0 without gaps.
+    pub number: u32,
+    /// When it should have been sent.
+    pub intended: Instant,
+    /// 1 for the first sending; 2 and so on each time it is published anew under a *new* packet identifier
+    /// because the memory of the first was lost. A re-send within the session keeps its attempt.
+    pub attempt: u16,
+    /// 0 at QoS 0.
+    pub packet_id: u16,
+    /// True for a re-send within the session (DUP).
+    pub resend: bool,
+    /// MQTT bytes of the PUBLISH.
+    pub bytes: u32,
+}
+
+/// A PUBLISH that came in.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Delivered {
+    /// Who published it, as its payload says.
+    pub publisher: ClientId,
+    /// Its number within its publisher, as its payload says.
+    pub number: u32,
+    /// The publisher whose topic the PUBLISH came on; none if no publisher of this run has it.
+    pub topic_of: Option<ClientId>,
+    /// The QoS it came with.
+    pub qos: u8,
+    /// The DUP flag it came with.
+    pub dup: bool,
+    /// The RETAIN flag it came with.
+    pub retain: bool,
+    /// 0 at QoS 0.
+    pub packet_id: u16,
+    /// MQTT bytes of the PUBLISH.
+    pub bytes: u32,
+}
+
+/// Why a message was never sent.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Discard {
+    /// The outbox was full.
+    OutboxFull,
+    /// The run ended before its turn came.
+    RunEnded,
+    /// The sensor lost its memory before its turn came.
+    PowerCut,
+    /// QoS 0, and there was no connection to send it on.
+    NotConnected,
+}
+
+/// The acknowledgements of a published message.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Ack {
+    /// QoS 1: the end of the hand-shake.
+    PubAck,
+    /// QoS 2: the first half.
+    PubRec,
+    /// QoS 2: the end of the hand-shake.
+    PubComp,
+}
+
+/// What is wrong with an incoming PUBLISH that cannot be a message of this run as it was sent.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Strange {
+    /// It carries this run's mark, but its check does not fit its bytes, or its length is not the publisher's.
+    Corrupt {
+        /// The publisher whose topic it came on, if any.
+        topic_of: Option<ClientId>,
+    },
+    /// It carries this run's mark and a publisher or a number that does not exist.
+    Phantom,
+    /// It comes from an earlier run, or from somebody else.
+    Foreign,
+}
+
+/// Who ended a connection, as the client sees it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum EndedBy {
+    /// The client, with DISCONNECT.
+    Client,
+    /// The client, without a word: power cut, or its own time-out (no PINGRESP, no CONNACK, no transport).
+    ClientTimeout(Timeout),
+    /// A power cut.
+    PowerCut,
+    /// The broker closed the transport in order (FIN), or with DISCONNECT; the reason code if it gave one.
+    Broker(Option<u8>),
+    /// The transport was reset or refused.
+    Reset,
+    /// The harness could not open a connection of its own (descriptors, ports).
+    Harness,
+}
+
+/// What the client had waited for in vain.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Timeout {
+    /// The transport did not open.
+    Transport,
+    /// CONNACK did not come.
+    ConnAck,
+    /// PINGRESP did not come.
+    PingResp,
+    /// The links were healed and this connection had stalled, so it was reset to walk the resume path.
+    Heal,
+}
+
+/// How a broker can break the protocol on one connection.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Breach {
+    /// Bytes that are no MQTT packet.
+    Malformed,
+    /// A packet that has no business there (an acknowledgement never asked for, a second CONNACK).
+    Unexpected,
+    /// More unacknowledged messages than the client's Receive Maximum.
+    ReceiveMaximum,
+    /// A DUP flag on a QoS 0 message, or packet identifier 0.
+    Flags,
+}
+
+/// Takes events as they happen.
+pub trait Sink {
+    /// Takes one event.
+    fn event(&mut self, event: Event);
+}
+
+impl Sink for Vec<Event> {
+    fn event(&mut self, event: Event) {
+        self.push(event);
+    }
+}
+
+/// Something done to the run as a whole, at a time.
+#[derive(Clone, PartialEq, Debug)]
+pub struct FaultMark {
+    /// When it began.
+    pub at: Instant,
+    /// How long it lasted; none for an instant one.
+    pub lasted: Option<Duration>,
+    /// What it was, in a few words ("broker killed", "link nb-iot: outage").
+    pub what: String,
+}

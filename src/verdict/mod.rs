@@ -1,0 +1,2 @@
+//! verdict (written by its owner)
+pub mod outcome;
