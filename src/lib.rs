@@ -24,3 +24,5 @@ pub mod verdict;
 
 pub mod link;
 pub mod scenario;
+
+pub mod device;
