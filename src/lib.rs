@@ -23,6 +23,8 @@ pub mod measure;
 pub mod verdict;
 
 pub mod link;
+pub mod mqtt;
+
 pub mod scenario;
 
 pub mod device;

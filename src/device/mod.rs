@@ -1,5 +1,11 @@
 //! One simulated client: a sensor or a subscriber, as a state machine without input, output or clock.
 
 pub mod backoff;
+mod hello;
 pub mod identity;
+mod machine;
+pub mod outbox;
+pub mod plan;
 pub mod schedule;
+
+pub use machine::{Closed, Device, Io, Want};

@@ -1,0 +1,611 @@
+//! The life of one client, as a state machine.
+//!
+//! Calling order. Whatever the owner does (`handle_*`), it then takes [`Device::poll_want`] until none, writes what was
+//! put into [`Io::tx`], and arms its timer at [`Device::next_deadline`]. Bytes in `tx` are always for the connection
+//! that is open now; after `Want::Reset` or `Want::Vanish` they are void.
+
+use super::identity::{self, Reading};
+use super::outbox::{Message, Outbox};
+use super::plan::{Kind, Plan, Publishes};
+use crate::mqtt::codec::{self, Sender};
+use crate::mqtt::session::{Happening, Resend, Session, SessionConfig};
+use crate::mqtt::{PacketId, QoS, Version};
+use crate::scenario::model::Keeps;
+use crate::time::Instant;
+use crate::trace::{Ack, Breach, Delivered, Discard, EndedBy, Event, Sent, Sink, Strange, Timeout, What};
+
+/// Where a device's output goes while it handles something.
+pub struct Io<'a> {
+    /// Bytes for the transport.
+    pub tx: &'a mut Vec<u8>,
+    /// Events for the judges.
+    pub sink: &'a mut dyn Sink,
+    /// Whether the transport takes more messages now: acknowledgements are always written, new messages only then.
+    pub room: bool,
+    /// What to tell the judges of when something was noticed ([`Event::seen`]).
+    pub seen: Instant,
+}
+
+/// What the device wants of its transport.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Want {
+    /// Open a connection.
+    Open,
+    /// Send what is in `tx`, then close in order.
+    Close,
+    /// Reset the connection.
+    Reset,
+    /// Let the connection go without a word: the sensor has no power.
+    Vanish,
+}
+
+/// How a connection ended, as the transport saw it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Closed {
+    /// In order, by the other side.
+    Finished,
+    /// By a reset, or refused.
+    Reset,
+    /// The harness could not open it (descriptors, local ports).
+    Harness,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum State {
+    /// Not connected; connects again at this time (never, if `FAR`).
+    Away(Instant),
+    /// The transport is being opened, until this deadline.
+    Opening(Instant),
+    /// CONNECT is sent; CONNACK is awaited until this deadline. `purge`: only to end an old session.
+    Greeting { until: Instant, purge: bool },
+    /// Connected.
+    Up,
+    /// The run is over for this client.
+    Done,
+}
+
+/// One simulated client.
+#[derive(Debug)]
+pub struct Device {
+    plan: Plan,
+    state: State,
+    session: Session,
+    outbox: Outbox,
+    next_number: u32,
+    /// Bytes of a packet that has not come whole.
+    partial: Vec<u8>,
+    wants: [Option<Want>; 2],
+    attempts: u32,
+    /// A session should exist at the broker.
+    has_session: bool,
+    /// Memory was lost: the broker's session must go too.
+    must_purge: bool,
+    /// Which subscriptions were acknowledged in the present session.
+    subscribed: bool,
+    subscribe_id: Option<PacketId>,
+    next_offline: usize,
+    next_cut: Instant,
+    /// The duty cycle's next change, if it disconnects.
+    next_duty: Instant,
+    breached: bool,
+}
+
+impl Device {
+    /// A client that has not begun yet.
+    #[must_use]
+    pub fn new(mut plan: Plan) -> Self {
+        let kind = &plan.kind;
+        let session = Session::new(session_config(kind));
+        let next_cut = kind.power.map_or(Instant::FAR, |(mean, ..)| plan.start + plan.power.exponential(mean));
+        let next_duty = if kind.duty_disconnects { plan.start } else { Instant::FAR };
+        Self {
+            state: State::Away(plan.start),
+            session,
+            outbox: Outbox::new(kind.outbox_limit, kind.drop),
+            next_number: 0,
+            partial: Vec::new(),
+            wants: [None; 2],
+            attempts: 0,
+            has_session: false,
+            must_purge: false,
+            subscribed: false,
+            subscribe_id: None,
+            next_offline: 0,
+            next_cut,
+            next_duty,
+            breached: false,
+            plan,
+        }
+    }
+
+    /// When [`Self::handle_deadline`] must be called next.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let state = match self.state {
+            State::Away(at) | State::Opening(at) | State::Greeting { until: at, .. } => at,
+            State::Up => self.session.next_deadline().unwrap_or(Instant::FAR),
+            State::Done => return None,
+        };
+        let message = self.plan.publishes.as_ref().and_then(|p| p.schedule.peek()).unwrap_or(Instant::FAR);
+        let life = self.next_cut.min(self.next_duty).min(self.offline_at());
+        let at = state.min(message).min(life);
+        (at < Instant::FAR).then_some(at)
+    }
+
+    /// What the device wants of its transport next.
+    pub fn poll_want(&mut self) -> Option<Want> {
+        let want = self.wants[0].take();
+        self.wants.swap(0, 1);
+        want
+    }
+
+    /// True while the device has something of its own that is not wholly delivered, or is not where it wants to be.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        self.outbox.waiting() > 0 || self.outbox.in_flight() > 0
+    }
+
+    /// True if the device is connected and its subscriptions are acknowledged.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        match self.state {
+            State::Up => self.subscribed || self.plan.filters.is_empty(),
+            State::Done => true,
+            _ => false,
+        }
+    }
+
+    /// True if the device is connected.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        self.state == State::Up
+    }
+
+    /// Does everything that is due up to `now`.
+    pub fn handle_deadline(&mut self, now: Instant, io: &mut Io<'_>) {
+        self.collect_due_messages(now, io);
+        self.follow_life(now, io);
+        match self.state {
+            State::Away(at) if at <= now => self.open(at, now, io),
+            State::Opening(until) if until <= now => self.give_up(Timeout::Transport, now, io),
+            State::Greeting { until, .. } if until <= now => self.give_up(Timeout::ConnAck, now, io),
+            State::Up => {
+                if self.session.handle_deadline(now, io.tx).is_err() {
+                    self.give_up(Timeout::PingResp, now, io);
+                } else {
+                    self.send_waiting(now, io);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The transport is open.
+    pub fn handle_open(&mut self, now: Instant, at: Instant, io: &mut Io<'_>) {
+        if !matches!(self.state, State::Opening(_)) {
+            return;
+        }
+        self.event(What::TransportOpen, at, io);
+        let purge = self.must_purge && self.plan.kind.version != Version::V5;
+        self.state = State::Greeting { until: now + self.plan.kind.connect_timeout, purge };
+        self.write_connect(purge, io.tx);
+        self.session.handle_connect_sent(now);
+    }
+
+    /// The transport takes more.
+    pub fn handle_room(&mut self, now: Instant, io: &mut Io<'_>) {
+        if self.state == State::Up {
+            self.send_waiting(now, io);
+        }
+    }
+
+    /// Bytes came; they had arrived at `at`.
+    pub fn handle_bytes(&mut self, bytes: &[u8], now: Instant, at: Instant, io: &mut Io<'_>) {
+        if self.partial.is_empty() {
+            let used = self.take_packets(bytes, now, at, io);
+            if used < bytes.len() {
+                self.partial.extend_from_slice(&bytes[used..]);
+            }
+            return;
+        }
+        let mut whole = std::mem::take(&mut self.partial);
+        whole.extend_from_slice(bytes);
+        let used = self.take_packets(&whole, now, at, io);
+        if used < whole.len() {
+            whole.drain(..used);
+            self.partial = whole;
+        }
+    }
+
+    /// The transport's connection ended, not by this device.
+    pub fn handle_closed(&mut self, how: Closed, now: Instant, at: Instant, io: &mut Io<'_>) {
+        let by = match how {
+            Closed::Finished => EndedBy::Broker(None),
+            Closed::Reset => EndedBy::Reset,
+            Closed::Harness => EndedBy::Harness,
+        };
+        if matches!(self.state, State::Opening(_) | State::Greeting { .. } | State::Up) {
+            self.ended(by, now, at, io);
+        }
+    }
+
+    /// The links were healed. Whoever waits connects at once; `stalled` says that the connection makes no progress, and
+    /// resets it, which walks the resume path.
+    pub fn handle_heal(&mut self, stalled: bool, now: Instant, io: &mut Io<'_>) {
+        match self.state {
+            State::Away(at) if at < Instant::FAR => {
+                self.plan.backoff.reset();
+                self.state = State::Away(now);
+            }
+            State::Opening(_) | State::Greeting { .. } | State::Up if stalled => {
+                self.give_up(Timeout::Heal, now, io);
+                self.plan.backoff.reset();
+                self.state = State::Away(now);
+            }
+            _ => {}
+        }
+    }
+
+    /// The run is over: what was never sent never will be; the connection is closed in order.
+    pub fn handle_end(&mut self, now: Instant, io: &mut Io<'_>) {
+        self.discard_waiting(Discard::RunEnded, now, io);
+        if self.state == State::Up {
+            self.leave(now, io);
+        } else if matches!(self.state, State::Opening(_) | State::Greeting { .. }) {
+            self.want(Want::Reset);
+        }
+        self.state = State::Done;
+    }
+
+    // ---- the schedule ----
+
+    fn collect_due_messages(&mut self, now: Instant, io: &mut Io<'_>) {
+        while let Some(publishes) = &mut self.plan.publishes {
+            let Some(intended) = publishes.schedule.peek().filter(|t| *t <= now) else { break };
+            publishes.schedule.advance();
+            let message = Message { number: self.next_number, intended, attempt: 1 };
+            self.next_number += 1;
+            if let Some(dropped) = self.outbox.push(message) {
+                self.discarded(dropped, Discard::OutboxFull, now, io);
+            }
+        }
+    }
+
+    fn send_waiting(&mut self, now: Instant, io: &mut Io<'_>) {
+        while io.room && self.plan.publishes.is_some() {
+            let Some(message) = self.outbox.front() else { break };
+            let qos = self.plan.kind.qos;
+            let packet_id = match qos {
+                QoS::AtMostOnce => None,
+                _ => match self.session.begin_publish(qos, u64::from(message.number)) {
+                    Some(id) => Some(id),
+                    None => break,
+                },
+            };
+            self.outbox.sent(packet_id.is_some());
+            self.write_publish(message, packet_id, false, now, io);
+        }
+    }
+
+    fn write_publish(&mut self, m: Message, id: Option<PacketId>, resend: bool, now: Instant, io: &mut Io<'_>) {
+        let Some(publishes) = &mut self.plan.publishes else { return };
+        let Publishes { topic, payload, layout, .. } = publishes;
+        let kind = &self.plan.kind;
+        identity::stamp(payload, *layout, kind.nonce, self.plan.id, m.number);
+        let before = io.tx.len();
+        codec::encode_publish(
+            kind.version,
+            codec::PublishHeader { dup: resend, qos: kind.qos, retain: kind.retain, topic, packet_id: id },
+            payload,
+            io.tx,
+        );
+        self.session.note_sent(now);
+        let bytes = u32::try_from(io.tx.len() - before).unwrap_or(u32::MAX);
+        let packet_id = id.map_or(0, PacketId::get);
+        let Message { number, intended, attempt } = m;
+        self.event(What::Sent(Sent { number, intended, attempt, packet_id, resend, bytes }), now, io);
+    }
+
+    fn discarded(&self, m: Message, why: Discard, now: Instant, io: &mut Io<'_>) {
+        self.event(What::Discarded { number: m.number, intended: m.intended, why }, now, io);
+    }
+
+    fn discard_waiting(&mut self, why: Discard, now: Instant, io: &mut Io<'_>) {
+        let dropped: Vec<Message> = self.outbox.clear().collect();
+        for m in dropped {
+            self.discarded(m, why, now, io);
+        }
+    }
+
+    // ---- life: power cuts, times away, duty cycles ----
+
+    fn offline_at(&self) -> Instant {
+        self.plan.kind.offline.get(self.next_offline).map_or(Instant::FAR, |o| o.at)
+    }
+
+    fn follow_life(&mut self, now: Instant, io: &mut Io<'_>) {
+        if self.next_cut <= now {
+            self.cut_power(now, io);
+        }
+        if self.offline_at() <= now {
+            let offline = self.plan.kind.offline[self.next_offline];
+            self.next_offline += 1;
+            self.go_away(offline.clean, offline.at + offline.lasts, now, io);
+        }
+        if self.next_duty <= now {
+            self.follow_duty(now, io);
+        }
+    }
+
+    fn follow_duty(&mut self, now: Instant, io: &mut Io<'_>) {
+        let schedule = self.plan.publishes.as_ref().map(|p| &p.schedule);
+        match schedule.and_then(|s| s.duty_at(now)) {
+            Some((off, until)) if now < self.plan.kind.drain_from => {
+                self.next_duty = until;
+                if off {
+                    self.go_away(true, until, now, io);
+                }
+            }
+            _ => self.next_duty = Instant::FAR,
+        }
+    }
+
+    fn go_away(&mut self, clean: bool, until: Instant, now: Instant, io: &mut Io<'_>) {
+        match self.state {
+            State::Up if clean => self.leave(now, io),
+            State::Up | State::Opening(_) | State::Greeting { .. } => {
+                self.want(Want::Vanish);
+                self.ended(EndedBy::Client, now, now, io);
+            }
+            State::Away(_) | State::Done => {}
+        }
+        if self.state != State::Done {
+            self.state = State::Away(until);
+        }
+    }
+
+    fn cut_power(&mut self, now: Instant, io: &mut Io<'_>) {
+        let Some((mean, off, keeps)) = self.plan.kind.power else { return };
+        let next = now + off + self.plan.power.exponential(mean);
+        self.next_cut = if next < self.plan.kind.drain_from { next } else { Instant::FAR };
+        if now >= self.plan.kind.drain_from || self.state == State::Done {
+            return;
+        }
+        if !matches!(self.state, State::Away(_)) {
+            self.want(Want::Vanish);
+            self.ended(EndedBy::PowerCut, now, now, io);
+        }
+        if keeps == Keeps::Nothing {
+            self.event(What::MemoryLost, now, io);
+            self.discard_waiting(Discard::PowerCut, now, io);
+            self.session.forget();
+            self.must_purge = self.has_session;
+        }
+        self.state = State::Away(now + off);
+    }
+
+    // ---- connecting and leaving ----
+
+    fn open(&mut self, intended: Instant, now: Instant, io: &mut Io<'_>) {
+        self.attempts += 1;
+        self.event(What::Connecting { attempt: self.attempts, intended }, now, io);
+        self.state = State::Opening(now + self.plan.kind.connect_timeout);
+        self.want(Want::Open);
+    }
+
+    fn write_connect(&self, purge: bool, tx: &mut Vec<u8>) {
+        let plan = &self.plan;
+        let clean = purge || self.must_purge || !plan.kind.persistent;
+        super::hello::write_connect(plan, &self.session, clean, tx);
+    }
+
+    fn leave(&mut self, now: Instant, io: &mut Io<'_>) {
+        self.session.disconnect(0, io.tx);
+        self.want(Want::Close);
+        self.ended(EndedBy::Client, now, now, io);
+    }
+
+    fn give_up(&mut self, why: Timeout, now: Instant, io: &mut Io<'_>) {
+        self.want(Want::Reset);
+        self.ended(EndedBy::ClientTimeout(why), now, now, io);
+    }
+
+    /// The connection, or the attempt at one, is over, whoever ended it.
+    fn ended(&mut self, by: EndedBy, now: Instant, at: Instant, io: &mut Io<'_>) {
+        let was_connected = self.state == State::Up;
+        let in_flight = self.outbox.in_flight();
+        self.event(What::Disconnected { by, was_connected, in_flight }, at, io);
+        self.session.handle_closed();
+        self.partial = Vec::new();
+        self.subscribe_id = None;
+        if !self.plan.kind.persistent {
+            self.session_gone(now, io);
+        }
+        self.state = State::Away(now + self.plan.backoff.next_wait());
+    }
+
+    /// Our half and the broker's half of the session are gone: what was in flight is published anew.
+    fn session_gone(&mut self, now: Instant, io: &mut Io<'_>) {
+        if self.has_session || self.subscribed {
+            self.event(What::SessionEnded, now, io);
+        }
+        self.session.forget();
+        self.outbox.retry_in_flight();
+        self.has_session = false;
+        self.subscribed = false;
+    }
+
+    // ---- what comes in ----
+
+    fn take_packets(&mut self, bytes: &[u8], now: Instant, at: Instant, io: &mut Io<'_>) -> usize {
+        let mut used = 0;
+        while matches!(self.state, State::Greeting { .. } | State::Up) {
+            match codec::decode(&bytes[used..], self.plan.kind.version, Sender::Server, codec::MAX_PACKET) {
+                Ok(Some((packet, length))) => {
+                    used += length;
+                    let bytes = u32::try_from(length).unwrap_or(u32::MAX);
+                    match self.session.handle(&packet, now, io.tx) {
+                        Ok(happening) => self.happened(happening, bytes, now, at, io),
+                        Err(error) => self.breach(super::hello::breach_of(error), now, at, io),
+                    }
+                }
+                Ok(None) => return used,
+                Err(_) => self.breach(Breach::Malformed, now, at, io),
+            }
+        }
+        bytes.len() // the connection is over: the rest is void
+    }
+
+    fn breach(&mut self, breach: Breach, now: Instant, at: Instant, io: &mut Io<'_>) {
+        self.breached = true;
+        self.event(What::Protocol(breach), at, io);
+        self.want(Want::Reset);
+        self.ended(EndedBy::Client, now, at, io);
+    }
+
+    fn happened(&mut self, happening: Happening<'_>, bytes: u32, now: Instant, at: Instant, io: &mut Io<'_>) {
+        match happening {
+            Happening::Connected { session_present } => self.connected(session_present, now, at, io),
+            Happening::Refused { reason } => {
+                let expected_session = self.has_session;
+                self.event(What::Connected { reason, session_present: false, expected_session }, at, io);
+                self.want(Want::Reset);
+                self.ended(EndedBy::Broker(Some(reason)), now, at, io);
+            }
+            Happening::PubAck { token, reason } => self.acked(token, Ack::PubAck, reason, now, at, io),
+            Happening::PubRec { token, reason } => self.acked(token, Ack::PubRec, reason, now, at, io),
+            Happening::PubComp { token, reason } => self.acked(token, Ack::PubComp, reason, now, at, io),
+            Happening::Message(publish) => {
+                let packet_id = publish.packet_id.map_or(0, PacketId::get);
+                let (qos, retain) = (publish.qos as u8, publish.retain);
+                let length = u32::try_from(publish.payload.len()).unwrap_or(u32::MAX);
+                let what = match self.plan.kind.directory.read(publish.topic, publish.payload) {
+                    Reading::Message { publisher, number, topic_of } => What::Delivered(Delivered {
+                        publisher,
+                        number,
+                        topic_of,
+                        qos,
+                        dup: publish.dup,
+                        retain,
+                        packet_id,
+                        bytes,
+                    }),
+                    // An empty retained message on a topic of ours is not ours: nobody sends them while a run lasts.
+                    Reading::Strange(what) => What::Strange { what: drop_empty(what, length), qos, retain, length },
+                };
+                self.event(what, at, io);
+            }
+            Happening::Repeat { id } => self.event(What::RepeatSuppressed { packet_id: id.get() }, at, io),
+            Happening::SubAck { id, codes } => self.suback(id, codes, at, io),
+            Happening::Disconnect { reason } => {
+                self.want(Want::Reset);
+                self.ended(EndedBy::Broker(Some(reason)), now, at, io);
+            }
+            _ => {}
+        }
+    }
+
+    fn connected(&mut self, session_present: bool, now: Instant, at: Instant, io: &mut Io<'_>) {
+        let purge = matches!(self.state, State::Greeting { purge: true, .. });
+        let clean = self.must_purge || !self.plan.kind.persistent;
+        let expected_session = self.has_session && !clean;
+        self.event(What::Connected { reason: 0, session_present, expected_session }, at, io);
+        self.attempts = 0;
+        self.plan.backoff.reset();
+        self.state = State::Up;
+        if purge {
+            // 3.1.1: a clean session lasts as long as its connection, so that a second CONNECT makes the lasting one.
+            self.must_purge = false;
+            self.session_gone(now, io);
+            self.leave(now, io);
+            self.state = State::Away(now);
+            return;
+        }
+        if self.must_purge || !session_present {
+            self.must_purge = false;
+            self.session_gone(now, io);
+        }
+        self.has_session = self.plan.kind.persistent;
+        if !self.subscribed && !self.plan.filters.is_empty() {
+            self.subscribe(now, io);
+        }
+        self.resend(now, io);
+        self.send_waiting(now, io);
+    }
+
+    /// [MQTT-4.4.0-1]: what was not acknowledged is sent again, in order, before anything new.
+    fn resend(&mut self, now: Instant, io: &mut Io<'_>) {
+        while let Some(resend) = self.session.poll_resend() {
+            match resend {
+                Resend::Publish { id, token } => {
+                    let number = u32::try_from(token).expect("tokens are message numbers");
+                    if let Some(message) = self.outbox.find(number) {
+                        self.write_publish(message, Some(id), true, now, io);
+                    }
+                }
+                Resend::PubRel { id } => self.session.write_pubrel(id, io.tx),
+            }
+        }
+    }
+
+    fn subscribe(&mut self, now: Instant, io: &mut Io<'_>) {
+        let filters: Vec<_> = self
+            .plan
+            .filters
+            .iter()
+            .zip(&self.plan.kind.subscriptions)
+            .map(|(filter, (qos, no_local))| super::hello::filter(filter, *qos, *no_local))
+            .collect();
+        self.subscribe_id = self.session.subscribe(&filters, io.tx);
+        self.session.note_sent(now);
+        for filter in 0..self.plan.filters.len() {
+            self.event(What::SubscribeSent { filter: u16::try_from(filter).unwrap_or(u16::MAX) }, now, io);
+        }
+    }
+
+    fn suback(&mut self, id: PacketId, codes: &[u8], at: Instant, io: &mut Io<'_>) {
+        if self.subscribe_id != Some(id) {
+            return;
+        }
+        self.subscribed = true;
+        for (filter, granted) in codes.iter().enumerate() {
+            let filter = u16::try_from(filter).unwrap_or(u16::MAX);
+            self.event(What::Subscribed { filter, granted: *granted }, at, io);
+        }
+    }
+
+    fn acked(&mut self, token: u64, ack: Ack, reason: u8, now: Instant, at: Instant, io: &mut Io<'_>) {
+        let number = u32::try_from(token).expect("tokens are message numbers");
+        self.event(What::Acked { number, ack, reason }, at, io);
+        // A negative PUBREC ends the exchange as well [MQTT-4.3.3-4].
+        if ack != Ack::PubRec || reason >= 0x80 {
+            self.outbox.settle(number);
+            self.send_waiting(now, io);
+        }
+    }
+
+    fn want(&mut self, want: Want) {
+        let place = usize::from(self.wants[0].is_some());
+        self.wants[place] = Some(want);
+    }
+
+    fn event(&self, what: What, at: Instant, io: &mut Io<'_>) {
+        io.sink.event(Event { seen: io.seen, at, client: self.plan.id, what });
+    }
+}
+
+/// An empty payload is no message of ours that was spoiled: it is how somebody clears a retained message.
+fn drop_empty(what: Strange, length: u32) -> Strange {
+    if length == 0 { Strange::Foreign } else { what }
+}
+
+fn session_config(kind: &Kind) -> SessionConfig {
+    SessionConfig {
+        version: kind.version,
+        session_expiry: if kind.persistent { kind.session_expiry } else { 0 },
+        keep_alive: kind.keep_alive,
+        window: kind.window,
+        receive_maximum: kind.receive_maximum,
+        maximum_packet_size: None,
+    }
+}

@@ -1,0 +1,276 @@
+//! Strict decoding: every malformed packet is an error with a name.
+
+use super::codec::Sender;
+use super::error::DecodeError;
+use super::packet::{
+    Ack, Codes, ConnAck, Connect, Packet, Publish, Reason, Subscribe, SubscribeOptions, Unsubscribe, Will,
+};
+use super::properties::{Place, Properties};
+use super::topic;
+use super::wire::Reader;
+use super::{QoS, Version};
+
+type Result<T> = std::result::Result<T, DecodeError>;
+
+/// Decodes the packet at the front of `bytes`: the packet and how many bytes it takes; none if it has not come whole.
+///
+/// `version` is the connection's; a CONNECT tells its own. `max_packet` is the largest packet accepted, checked as soon
+/// as the fixed header is there. Decoding byte by byte as they come gives the same as all at once.
+///
+/// # Errors
+/// If the bytes cannot be the beginning of a legal packet from that sender; the connection must be closed then.
+pub fn decode(bytes: &[u8], version: Version, sender: Sender, max_packet: u32) -> Result<Option<(Packet<'_>, usize)>> {
+    let Some((&first, _)) = bytes.split_first() else { return Ok(None) };
+    check_header(first, version, sender)?;
+    let Some((remaining, header)) = remaining_length(bytes)? else { return Ok(None) };
+    let total = header + remaining;
+    if total > max_packet as usize {
+        return Err(DecodeError::TooLarge);
+    }
+    let Some(content) = bytes.get(header..total) else { return Ok(None) };
+    let packet = content_of(first, Reader(content), version)?;
+    Ok(Some((packet, total)))
+}
+
+fn remaining_length(bytes: &[u8]) -> Result<Option<(usize, usize)>> {
+    let mut value = 0usize;
+    for i in 0..4 {
+        let Some(&byte) = bytes.get(1 + i) else { return Ok(None) };
+        value |= usize::from(byte & 0x7F) << (7 * i);
+        if byte & 0x80 == 0 {
+            return Ok(Some((value, 2 + i)));
+        }
+    }
+    Err(DecodeError::RemainingLength)
+}
+
+/// [MQTT-2.1.3-1] (3.1.1: [MQTT-2.2.2-1]) reserved flags; packets that one side never sends.
+fn check_header(first: u8, version: Version, sender: Sender) -> Result<()> {
+    let (kind, flags) = (first >> 4, first & 15);
+    let from_client = sender == Sender::Client;
+    let side_is_right = match kind {
+        1 | 8 | 10 | 12 => from_client,
+        2 | 9 | 11 | 13 => !from_client,
+        3..=7 => true,
+        14 => from_client || version == Version::V5,
+        15 if version == Version::V5 => true,
+        _ => return Err(DecodeError::UnknownType),
+    };
+    if !side_is_right {
+        return Err(DecodeError::WrongSide);
+    }
+    let expected = match kind {
+        3 => return check_publish_flags(flags),
+        // 3.1 has DUP and QoS bits on these.
+        6 | 8 | 10 if version == Version::V31 => flags & 0b1000 | 2,
+        6 | 8 | 10 => 2,
+        _ => 0,
+    };
+    if flags == expected { Ok(()) } else { Err(DecodeError::ReservedFlags) }
+}
+
+fn check_publish_flags(flags: u8) -> Result<()> {
+    match (flags >> 1) & 3 {
+        3 => Err(DecodeError::Qos3),                         // [MQTT-3.3.1-4]
+        0 if flags & 8 != 0 => Err(DecodeError::DupAtQos0), // [MQTT-3.3.1-2]
+        _ => Ok(()),
+    }
+}
+
+fn content_of(first: u8, mut r: Reader<'_>, version: Version) -> Result<Packet<'_>> {
+    let r = &mut r;
+    let packet = match first >> 4 {
+        1 => Packet::Connect(connect(r)?),
+        2 => Packet::ConnAck(connack(r, version)?),
+        3 => Packet::Publish(publish(first, r, version)?),
+        4 => Packet::PubAck(ack(r, version, &[0x00, 0x10, 0x80, 0x83, 0x87, 0x90, 0x91, 0x97, 0x99])?),
+        5 => Packet::PubRec(ack(r, version, &[0x00, 0x10, 0x80, 0x83, 0x87, 0x90, 0x91, 0x97, 0x99])?),
+        6 => Packet::PubRel(ack(r, version, &[0x00, 0x92])?),
+        7 => Packet::PubComp(ack(r, version, &[0x00, 0x92])?),
+        8 => Packet::Subscribe(subscribe(r, version)?),
+        9 => Packet::SubAck(suback(r, version)?),
+        10 => Packet::Unsubscribe(unsubscribe(r, version)?),
+        11 => Packet::UnsubAck(unsuback(r, version)?),
+        12 => Packet::PingReq,
+        13 => Packet::PingResp,
+        14 => Packet::Disconnect(reason(r, version, Place::Disconnect)?),
+        _ => Packet::Auth(reason(r, version, Place::Auth)?),
+    };
+    if r.is_empty() { Ok(packet) } else { Err(DecodeError::Length) }
+}
+
+fn properties<'a>(r: &mut Reader<'a>, version: Version, place: Place) -> Result<Properties<'a>> {
+    if version == Version::V5 { Properties::read(r, place) } else { Ok(Properties::EMPTY) }
+}
+
+fn connect<'a>(r: &mut Reader<'a>) -> Result<Connect<'a>> {
+    let name = r.binary()?;
+    let level = r.u8()?;
+    let version = match (name, level) {
+        (b"MQTT", 4) => Version::V311,
+        (b"MQTT", 5) => Version::V5,
+        (b"MQIsdp", 3) => Version::V31,
+        (b"MQTT" | b"MQIsdp", _) => return Err(DecodeError::ProtocolLevel), // [MQTT-3.1.2-2]
+        _ => return Err(DecodeError::ProtocolName),                         // [MQTT-3.1.2-1]
+    };
+    let flags = r.u8()?;
+    if flags & 1 != 0 && version != Version::V31 {
+        return Err(DecodeError::ConnectFlags); // [MQTT-3.1.2-3]
+    }
+    let keep_alive = r.u16()?;
+    let properties_ = properties(r, version, Place::Connect)?;
+    let client_id = r.text()?;
+    let will = will(flags, r, version)?;
+    let user_name = if flags & 0x80 != 0 { Some(r.text()?) } else { None };
+    if flags & 0xC0 == 0x40 && version != Version::V5 {
+        return Err(DecodeError::PasswordAlone); // 3.1.1: [MQTT-3.1.2-22]
+    }
+    let password = if flags & 0x40 != 0 { Some(r.binary()?) } else { None };
+    let clean_start = flags & 2 != 0;
+    Ok(Connect { version, clean_start, keep_alive, client_id, will, user_name, password, properties: properties_ })
+}
+
+/// [MQTT-3.1.2-11] to [MQTT-3.1.2-15]: no will, no will QoS, no will retain; never will QoS 3.
+fn will<'a>(flags: u8, r: &mut Reader<'a>, version: Version) -> Result<Option<Will<'a>>> {
+    if flags & 4 == 0 {
+        return if flags & 0x38 == 0 { Ok(None) } else { Err(DecodeError::WillFlags) };
+    }
+    let qos = QoS::from_u8((flags >> 3) & 3).ok_or(DecodeError::WillFlags)?;
+    let properties = properties(r, version, Place::Will)?;
+    let topic = r.text()?;
+    if !topic::is_name(topic) {
+        return Err(DecodeError::TopicName);
+    }
+    Ok(Some(Will { topic, payload: r.binary()?, qos, retain: flags & 0x20 != 0, properties }))
+}
+
+fn connack<'a>(r: &mut Reader<'a>, version: Version) -> Result<ConnAck<'a>> {
+    let flags = r.u8()?;
+    if flags & 0xFE != 0 {
+        return Err(DecodeError::ReservedFlags); // [MQTT-3.2.2-1]
+    }
+    let reason = r.u8()?;
+    let known = match version {
+        Version::V5 => matches!(reason, 0 | 0x80..=0x8A | 0x8C | 0x90 | 0x95 | 0x97 | 0x99..=0x9D | 0x9F),
+        _ => reason <= 5,
+    };
+    if !known {
+        return Err(DecodeError::ReasonCode);
+    }
+    let session_present = flags & 1 != 0;
+    if session_present && reason != 0 {
+        return Err(DecodeError::SessionPresent); // [MQTT-3.2.2-6], 3.1.1: [MQTT-3.2.2-4]
+    }
+    Ok(ConnAck { session_present, reason, properties: properties(r, version, Place::ConnAck)? })
+}
+
+fn publish<'a>(first: u8, r: &mut Reader<'a>, version: Version) -> Result<Publish<'a>> {
+    let qos = QoS::from_u8((first >> 1) & 3).ok_or(DecodeError::Qos3)?;
+    let topic = r.text()?;
+    let packet_id = if qos == QoS::AtMostOnce { None } else { Some(r.packet_id()?) };
+    let properties = properties(r, version, Place::Publish)?;
+    let aliased =
+        topic.is_empty() && properties.iter().any(|p| matches!(p, super::properties::Property::TopicAlias(_)));
+    if !aliased && !topic::is_name(topic) {
+        return Err(DecodeError::TopicName); // [MQTT-3.3.2-2] [MQTT-4.7.3-1]
+    }
+    let (dup, retain) = (first & 8 != 0, first & 1 != 0);
+    Ok(Publish { dup, qos, retain, topic, packet_id, properties, payload: r.rest() })
+}
+
+/// Before 5.0 there is only the identifier; in 5.0 reason and properties may be left out from the end.
+fn ack<'a>(r: &mut Reader<'a>, version: Version, reasons: &[u8]) -> Result<Ack<'a>> {
+    let packet_id = r.packet_id()?;
+    if version != Version::V5 || r.is_empty() {
+        return Ok(Ack::plain(packet_id));
+    }
+    let reason = r.u8()?;
+    if !reasons.contains(&reason) {
+        return Err(DecodeError::ReasonCode);
+    }
+    let properties = if r.is_empty() { Properties::EMPTY } else { Properties::read(r, Place::Ack)? };
+    Ok(Ack { packet_id, reason, properties })
+}
+
+fn subscribe<'a>(r: &mut Reader<'a>, version: Version) -> Result<Subscribe<'a>> {
+    let packet_id = r.packet_id()?;
+    let properties = properties(r, version, Place::Subscribe)?;
+    let filters = r.0;
+    if filters.is_empty() {
+        return Err(DecodeError::NoFilters); // [MQTT-3.8.3-2], 3.1.1: [MQTT-3.8.3-3]
+    }
+    while !r.is_empty() {
+        let filter = r.text()?;
+        let byte = r.u8()?;
+        if version != Version::V5 && byte & 0xFC != 0 {
+            return Err(DecodeError::SubscribeOptions); // 3.1.1: [MQTT-3-8.3-4]
+        }
+        let options = SubscribeOptions::from_byte(byte).ok_or(DecodeError::SubscribeOptions)?;
+        check_filter(filter, version)?;
+        if options.no_local && filter.starts_with("$share/") {
+            return Err(DecodeError::NoLocalShared); // [MQTT-3.8.3-4]
+        }
+    }
+    Ok(Subscribe { packet_id, properties, filters })
+}
+
+fn check_filter(filter: &str, version: Version) -> Result<()> {
+    let shared_is_legal = version != Version::V5 || topic::split_share(filter).is_ok();
+    if topic::is_filter(filter) && shared_is_legal { Ok(()) } else { Err(DecodeError::TopicFilter) }
+}
+
+fn unsubscribe<'a>(r: &mut Reader<'a>, version: Version) -> Result<Unsubscribe<'a>> {
+    let packet_id = r.packet_id()?;
+    let properties = properties(r, version, Place::Unsubscribe)?;
+    let filters = r.0;
+    if filters.is_empty() {
+        return Err(DecodeError::NoFilters); // [MQTT-3.10.3-2]
+    }
+    while !r.is_empty() {
+        check_filter(r.text()?, version)?;
+    }
+    Ok(Unsubscribe { packet_id, properties, filters })
+}
+
+fn suback<'a>(r: &mut Reader<'a>, version: Version) -> Result<Codes<'a>> {
+    let packet_id = r.packet_id()?;
+    let properties = properties(r, version, Place::SubAck)?;
+    let codes = r.rest();
+    let legal = |code: &u8| match version {
+        Version::V5 => matches!(code, 0..=2 | 0x80 | 0x83 | 0x87 | 0x8F | 0x91 | 0x97 | 0x9E | 0xA1 | 0xA2),
+        _ => matches!(code, 0..=2 | 0x80), // 3.1.1: [MQTT-3.9.3-2]
+    };
+    if codes.is_empty() || !codes.iter().all(legal) {
+        return Err(DecodeError::ReasonCode);
+    }
+    Ok(Codes { packet_id, properties, codes })
+}
+
+fn unsuback<'a>(r: &mut Reader<'a>, version: Version) -> Result<Codes<'a>> {
+    let packet_id = r.packet_id()?;
+    if version != Version::V5 {
+        return Ok(Codes { packet_id, properties: Properties::EMPTY, codes: &[] });
+    }
+    let properties = Properties::read(r, Place::UnsubAck)?;
+    let codes = r.rest();
+    if codes.is_empty() || !codes.iter().all(|c| matches!(c, 0 | 0x11 | 0x80 | 0x83 | 0x87 | 0x8F | 0x91)) {
+        return Err(DecodeError::ReasonCode);
+    }
+    Ok(Codes { packet_id, properties, codes })
+}
+
+fn reason<'a>(r: &mut Reader<'a>, version: Version, place: Place) -> Result<Reason<'a>> {
+    if version != Version::V5 || r.is_empty() {
+        return Ok(Reason::default());
+    }
+    let reason = r.u8()?;
+    let known = match place {
+        Place::Auth => matches!(reason, 0 | 0x18 | 0x19),
+        _ => matches!(reason, 0 | 4 | 0x80..=0x83 | 0x87 | 0x89 | 0x8B | 0x8D..=0x90 | 0x93..=0xA2),
+    };
+    if !known {
+        return Err(DecodeError::ReasonCode); // [MQTT-3.14.2-1] [MQTT-3.15.2-1]
+    }
+    let properties = if r.is_empty() { Properties::EMPTY } else { Properties::read(r, place)? };
+    Ok(Reason { reason, properties })
+}
