@@ -1,0 +1,474 @@
+//! One sensor's link, end to end: sensor-side stack, two channels, gateway-side stack.
+
+use super::channel::Channel;
+use super::spec::LinkSpec;
+use super::stack::{GATEWAY, PORT, SENSOR, Stack};
+use crate::measure::summary::WireCost;
+use crate::seed::Stream;
+use crate::time::Instant;
+use smoltcp::iface::SocketHandle;
+use smoltcp::socket::tcp::State;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// How many connections that the sensor has left behind the gateway keeps; the oldest goes without a word beyond that.
+const MAX_ZOMBIES: usize = 8;
+
+/// What the sensor sees of its connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SensorState {
+    /// There is none.
+    Closed,
+    /// SYN was sent.
+    Connecting,
+    /// Bytes flow.
+    Open,
+    /// The other side has finished, and all of it was read.
+    PeerFinished,
+    /// It was refused or reset.
+    Reset,
+}
+
+/// What the gateway must do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum GatewayEvent {
+    /// A SYN came: connect to the broker, then [`Path::accept`] or [`Path::refuse`].
+    Open(u32),
+    /// The sensor finished its half, and all of it was read.
+    Finished(u32),
+    /// The sensor reset the connection, or the gateway gave it up.
+    Reset(u32),
+}
+
+#[derive(Debug)]
+struct GatewayConn {
+    id: u32,
+    /// None until the broker has accepted.
+    handle: Option<SocketHandle>,
+    /// The SYN, kept back until the broker has accepted: the hand-shake must not be finished before.
+    syn: Vec<u8>,
+    sensor_port: u16,
+    finished: bool,
+    /// The broker finished before the hand-shake was over: the FIN waits for that.
+    to_finish: bool,
+}
+
+/// One sensor's link.
+///
+/// Calling order: [`Path::poll`] up to now; then touch either end; what was touched takes effect at once. After it,
+/// [`Path::next_deadline`] says when to poll again.
+#[derive(Debug)]
+pub struct Path {
+    spec: Arc<LinkSpec>,
+    sensor: Stack,
+    gateway: Stack,
+    up: Channel,
+    down: Channel,
+    /// When the shared radio is free (half duplex).
+    air: Instant,
+    ports: Stream,
+    socket: Option<(SocketHandle, bool)>,
+    closing: Vec<SocketHandle>,
+    powered: bool,
+    conns: Vec<GatewayConn>,
+    events: VecDeque<GatewayEvent>,
+    next_conn: u32,
+    zombies_dropped: u64,
+    /// The time of the last step: a thing due at once is due then.
+    time: Instant,
+}
+
+impl Path {
+    /// A link that nobody has used yet. Each stream is the link's own.
+    #[must_use]
+    pub fn new(spec: Arc<LinkSpec>, up: Stream, down: Stream, mut ports: Stream) -> Self {
+        Self {
+            sensor: Stack::new(SENSOR, spec.mtu, ports.bits()),
+            gateway: Stack::new(GATEWAY, spec.mtu, ports.bits()),
+            up: Channel::new(spec.up.clone(), up),
+            down: Channel::new(spec.down.clone(), down),
+            air: Instant::ZERO,
+            ports,
+            socket: None,
+            closing: Vec::new(),
+            powered: false,
+            conns: Vec::new(),
+            events: VecDeque::new(),
+            next_conn: 0,
+            zombies_dropped: 0,
+            time: Instant::ZERO,
+            spec,
+        }
+    }
+
+    // ---- time ----
+
+    /// When [`Self::poll`] must be called next.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let arrivals = [self.up.next_arrival(), self.down.next_arrival()].into_iter().flatten();
+        let at = arrivals.chain([self.sensor.due, self.gateway.due]).min().unwrap_or(Instant::FAR);
+        (at < Instant::FAR).then_some(at)
+    }
+
+    /// Does what is due up to `now`, each thing at its own time.
+    pub fn poll(&mut self, now: Instant) {
+        while let Some(at) = self.next_deadline()
+            && at <= now
+        {
+            self.time = self.time.max(at);
+            self.step(self.time);
+        }
+    }
+
+    fn step(&mut self, at: Instant) {
+        while let Some(packet) = self.up.arrived(at) {
+            self.at_gateway(packet, at);
+        }
+        while let Some(packet) = self.down.arrived(at) {
+            if self.powered {
+                self.sensor.receive(packet, at);
+                self.flush_sensor(at);
+            }
+        }
+        if self.sensor.due <= at {
+            self.sensor.run(at);
+            self.flush_sensor(at);
+        }
+        if self.gateway.due <= at {
+            self.gateway.run(at);
+            self.flush_gateway(at);
+        }
+        self.watch_gateway();
+        self.bury_closed();
+    }
+
+    fn at_gateway(&mut self, packet: Vec<u8>, at: Instant) {
+        if let Some(tcp) = packet.get(20..40) {
+            let port = u16::from_be_bytes([tcp[0], tcp[1]]);
+            let is_syn = tcp[13] & 0b1_0010 == 0b10;
+            match self.conns.iter().find(|c| c.sensor_port == port) {
+                None if is_syn => return self.knock(port, packet),
+                // A repeated SYN while the broker has not answered changes nothing.
+                Some(conn) if conn.handle.is_none() => return,
+                _ => {}
+            }
+        }
+        self.gateway.receive(packet, at);
+        self.flush_gateway(at);
+        self.watch_gateway();
+    }
+
+    /// A SYN came. Its socket is made when the broker has accepted: an idle listener would cost memory in every link.
+    fn knock(&mut self, sensor_port: u16, syn: Vec<u8>) {
+        if self.conns.len() > MAX_ZOMBIES {
+            let oldest = self.conns.remove(0);
+            if let Some(handle) = oldest.handle {
+                self.gateway.sockets.remove(handle);
+            }
+            self.events.push_back(GatewayEvent::Reset(oldest.id));
+            self.zombies_dropped += 1;
+        }
+        let id = self.next_conn;
+        self.next_conn += 1;
+        self.conns.push(GatewayConn { id, handle: None, syn, sensor_port, finished: false, to_finish: false });
+        self.events.push_back(GatewayEvent::Open(id));
+    }
+
+    fn flush_sensor(&mut self, now: Instant) {
+        while let Some(packet) = self.sensor.next_outgoing() {
+            let air = self.spec.half_duplex.then_some(&mut self.air);
+            if let Some(lost) = self.up.offer(packet, 0, &self.spec.outages, air, now) {
+                self.sensor.recycle(lost);
+            }
+        }
+    }
+
+    fn flush_gateway(&mut self, now: Instant) {
+        while let Some(packet) = self.gateway.next_outgoing() {
+            let air = self.spec.half_duplex.then_some(&mut self.air);
+            if let Some(lost) = self.down.offer(packet, 2, &self.spec.outages, air, now) {
+                self.gateway.recycle(lost);
+            }
+        }
+    }
+
+    fn watch_gateway(&mut self) {
+        let Self { gateway, events, conns, .. } = self;
+        conns.retain_mut(|conn| {
+            let Some(handle) = conn.handle else { return true };
+            let socket = gateway.socket(handle);
+            let (state, unread) = (socket.state(), socket.recv_queue());
+            if conn.to_finish && state == State::Established {
+                conn.to_finish = false;
+                socket.close();
+                gateway.due = Instant::ZERO;
+            }
+            match state {
+                State::CloseWait | State::Closing | State::LastAck | State::TimeWait
+                    if !conn.finished && unread == 0 =>
+                {
+                    conn.finished = true;
+                    events.push_back(GatewayEvent::Finished(conn.id));
+                }
+                // A listener whose hand-shake was reset goes back to Listen.
+                State::Closed | State::Listen => events.push_back(GatewayEvent::Reset(conn.id)),
+                _ => {}
+            }
+            let over = matches!(state, State::Closed | State::Listen | State::TimeWait);
+            if over {
+                gateway.sockets.remove(handle);
+            }
+            !over
+        });
+    }
+
+    fn bury_closed(&mut self) {
+        let sensor = &mut self.sensor;
+        self.closing.retain(|handle| {
+            let over = matches!(sensor.socket(*handle).state(), State::Closed | State::TimeWait);
+            if over {
+                sensor.sockets.remove(*handle);
+            }
+            !over
+        });
+    }
+
+    /// From here on nothing is lost and there is no outage; rate and delay stay.
+    pub fn heal(&mut self) {
+        self.up.healed = true;
+        self.down.healed = true;
+    }
+
+    /// What the link has carried so far.
+    #[must_use]
+    pub fn wire(&self) -> WireCost {
+        WireCost { up: self.up.wire, down: self.down.wire }
+    }
+
+    /// True if bytes are on their way, or were sent and not acknowledged, on either side.
+    #[must_use]
+    pub fn is_busy(&mut self) -> bool {
+        let sensor = self.socket.is_some_and(|(handle, _)| self.sensor.socket(handle).send_queue() > 0);
+        let gateway = self.conns.iter().filter_map(|c| c.handle).any(|h| self.gateway.socket(h).send_queue() > 0);
+        sensor || gateway || !self.up.is_idle() || !self.down.is_idle()
+    }
+
+    /// Connections left behind that the gateway had to drop because there were too many.
+    #[must_use]
+    pub fn zombies_dropped(&self) -> u64 {
+        self.zombies_dropped
+    }
+
+    // ---- the sensor's end ----
+
+    /// Opens a new connection, from a random port (a SYN on a live pair of ports would be ignored).
+    pub fn connect(&mut self, now: Instant) {
+        self.leave_socket();
+        self.powered = true;
+        let handle = self.sensor.add_socket();
+        self.socket = Some((handle, false));
+        let port = loop {
+            let port = 49_152 + u16::try_from(self.ports.below(16_384)).expect("below 16,384");
+            if !self.conns.iter().any(|c| c.sensor_port == port) {
+                break port;
+            }
+        };
+        self.sensor.run(now);
+        self.sensor.connect(handle, port);
+        self.run_sensor(now);
+    }
+
+    /// What the sensor sees of its connection.
+    pub fn sensor_state(&mut self) -> SensorState {
+        let Some((handle, was_open)) = self.socket else { return SensorState::Closed };
+        let socket = self.sensor.socket(handle);
+        let unread = socket.recv_queue();
+        match socket.state() {
+            State::SynSent | State::SynReceived => SensorState::Connecting,
+            State::CloseWait if unread == 0 => SensorState::PeerFinished,
+            State::Closed | State::Listen if unread == 0 || !was_open => SensorState::Reset,
+            _ => {
+                self.socket = Some((handle, true));
+                SensorState::Open
+            }
+        }
+    }
+
+    /// How many bytes the send buffer takes.
+    pub fn room(&mut self) -> usize {
+        let Some((handle, _)) = self.socket else { return 0 };
+        let socket = self.sensor.socket(handle);
+        if socket.may_send() { socket.send_capacity() - socket.send_queue() } else { 0 }
+    }
+
+    /// Hands bytes to the link; returns how many it took.
+    pub fn write(&mut self, bytes: &[u8], now: Instant) -> usize {
+        let Some((handle, _)) = self.socket else { return 0 };
+        let taken = self.sensor.socket(handle).send_slice(bytes).unwrap_or(0);
+        if taken > 0 {
+            self.run_sensor(now);
+        }
+        taken
+    }
+
+    /// Appends what came to `into`; returns how many bytes.
+    pub fn read(&mut self, into: &mut Vec<u8>, now: Instant) -> usize {
+        let Some((handle, _)) = self.socket else { return 0 };
+        let count = receive(self.sensor.socket(handle), into, usize::MAX);
+        if count > 0 {
+            self.run_sensor(now); // the window opens
+        }
+        count
+    }
+
+    /// Closes the connection in order, after what was written.
+    pub fn finish(&mut self, now: Instant) {
+        if let Some((handle, _)) = self.socket.take() {
+            self.sensor.socket(handle).close();
+            self.closing.push(handle);
+            self.run_sensor(now);
+        }
+    }
+
+    /// Resets the connection.
+    pub fn abort(&mut self, now: Instant) {
+        if let Some((handle, _)) = self.socket.take() {
+            self.sensor.socket(handle).abort();
+            self.run_sensor(now);
+            self.sensor.sockets.remove(handle);
+        }
+    }
+
+    /// The sensor is gone without a word; what comes for it is lost until it connects again.
+    pub fn power_cut(&mut self) {
+        self.leave_socket();
+        for handle in std::mem::take(&mut self.closing) {
+            self.sensor.sockets.remove(handle);
+        }
+        self.powered = false;
+    }
+
+    fn leave_socket(&mut self) {
+        if let Some((handle, _)) = self.socket.take() {
+            self.sensor.sockets.remove(handle);
+        }
+    }
+
+    fn run_sensor(&mut self, now: Instant) {
+        self.sensor.run(now);
+        self.flush_sensor(now);
+    }
+
+    // ---- the gateway's end ----
+
+    /// What the gateway must do next.
+    pub fn poll_gateway(&mut self) -> Option<GatewayEvent> {
+        self.events.pop_front()
+    }
+
+    fn conn(&mut self, id: u32) -> Option<SocketHandle> {
+        self.conns.iter().find(|c| c.id == id).and_then(|c| c.handle)
+    }
+
+    /// The broker accepted: the hand-shake with the sensor is finished now.
+    pub fn accept(&mut self, id: u32, now: Instant) {
+        let Some(conn) = self.conns.iter_mut().find(|c| c.id == id && c.handle.is_none()) else { return };
+        let handle = self.gateway.add_socket();
+        conn.handle = Some(handle);
+        let syn = std::mem::take(&mut conn.syn);
+        self.gateway.socket(handle).listen(PORT).expect("a fresh socket and a port above 0");
+        self.gateway.receive(syn, now);
+        self.flush_gateway(now);
+    }
+
+    /// The broker refused, or there is none: the sensor gets a reset, since no socket stands where its SYN goes.
+    pub fn refuse(&mut self, id: u32, now: Instant) {
+        if let Some(at) = self.conns.iter().position(|c| c.id == id && c.handle.is_none()) {
+            let conn = self.conns.remove(at);
+            self.gateway.receive(conn.syn, now);
+            self.flush_gateway(now);
+        }
+    }
+
+    /// Appends at most `max` bytes that came from the sensor to `into`; returns how many.
+    pub fn gateway_read(&mut self, id: u32, into: &mut Vec<u8>, max: usize, now: Instant) -> usize {
+        let Some(handle) = self.conn(id) else { return 0 };
+        let count = receive(self.gateway.socket(handle), into, max);
+        if count > 0 {
+            self.run_gateway(now);
+            self.watch_gateway();
+        }
+        count
+    }
+
+    /// How many bytes from the sensor wait to be read.
+    pub fn gateway_unread(&mut self, id: u32) -> usize {
+        self.conn(id).map_or(0, |handle| self.gateway.socket(handle).recv_queue())
+    }
+
+    /// How many bytes to the sensor the gateway takes now.
+    pub fn gateway_room(&mut self, id: u32) -> usize {
+        let Some(handle) = self.conn(id) else { return 0 };
+        let socket = self.gateway.socket(handle);
+        if socket.may_send() { socket.send_capacity() - socket.send_queue() } else { 0 }
+    }
+
+    /// Hands bytes from the broker to the link; returns how many it took.
+    pub fn gateway_write(&mut self, id: u32, bytes: &[u8], now: Instant) -> usize {
+        let Some(handle) = self.conn(id) else { return 0 };
+        let taken = self.gateway.socket(handle).send_slice(bytes).unwrap_or(0);
+        if taken > 0 {
+            self.run_gateway(now);
+        }
+        taken
+    }
+
+    /// The broker finished its half: the sensor gets a FIN after what was written.
+    pub fn gateway_finish(&mut self, id: u32, now: Instant) {
+        if let Some(conn) = self.conns.iter_mut().find(|c| c.id == id)
+            && let Some(handle) = conn.handle
+        {
+            if self.gateway.socket(handle).state() == State::SynReceived {
+                conn.to_finish = true;
+                return;
+            }
+            self.gateway.socket(handle).close();
+            self.run_gateway(now);
+            self.watch_gateway();
+        }
+    }
+
+    /// The broker reset its connection: the sensor gets a reset.
+    pub fn gateway_reset(&mut self, id: u32, now: Instant) {
+        if let Some(at) = self.conns.iter().position(|c| c.id == id)
+            && let Some(handle) = self.conns[at].handle
+        {
+            self.conns.remove(at);
+            self.gateway.socket(handle).abort();
+            self.run_gateway(now);
+            self.gateway.sockets.remove(handle);
+        }
+    }
+
+    fn run_gateway(&mut self, now: Instant) {
+        self.gateway.run(now);
+        self.flush_gateway(now);
+    }
+}
+
+fn receive(socket: &mut smoltcp::socket::tcp::Socket<'_>, into: &mut Vec<u8>, max: usize) -> usize {
+    let mut count = 0;
+    while socket.can_recv() && count < max {
+        let took = socket.recv(|bytes| {
+            let n = bytes.len().min(max - count);
+            into.extend_from_slice(&bytes[..n]);
+            (n, n)
+        });
+        match took {
+            Ok(n) if n > 0 => count += n,
+            _ => break,
+        }
+    }
+    count
+}

@@ -1,0 +1,154 @@
+//! One end's TCP/IP stack: smoltcp over a pair of packet queues.
+
+use crate::time::{Duration, Instant};
+use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
+use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
+use smoltcp::socket::tcp;
+use smoltcp::time::{Duration as SmolDuration, Instant as SmolInstant};
+use smoltcp::wire::{HardwareAddress, IpAddress, IpCidr, Ipv4Address};
+use std::collections::VecDeque;
+
+/// The sensor's address inside its link.
+pub(super) const SENSOR: Ipv4Address = Ipv4Address::new(10, 0, 0, 2);
+/// The gateway's address inside a link.
+pub(super) const GATEWAY: Ipv4Address = Ipv4Address::new(10, 0, 0, 1);
+/// The port on which the gateway stands for the broker.
+pub(super) const PORT: u16 = 1883;
+/// Bytes of a socket's buffer, each way.
+const BUFFER: usize = 2048;
+/// Packet buffers kept for re-use by each stack.
+const POOL: usize = 4;
+
+/// smoltcp counts microseconds.
+fn to_smol(t: Instant) -> SmolInstant {
+    SmolInstant::from_micros(i64::try_from(t.as_nanos() / 1000).unwrap_or(i64::MAX))
+}
+
+fn from_smol(t: SmolInstant) -> Instant {
+    Instant::from_nanos(u64::try_from(t.total_micros()).unwrap_or(0).saturating_mul(1000))
+}
+
+/// Packets between the stack and its channel.
+struct Port {
+    incoming: Option<Vec<u8>>,
+    outgoing: VecDeque<Vec<u8>>,
+    pool: Vec<Vec<u8>>,
+    mtu: usize,
+}
+
+pub(super) struct Stack {
+    interface: Interface,
+    pub sockets: SocketSet<'static>,
+    port: Port,
+    /// When the stack has something to do; `FAR` if never.
+    pub due: Instant,
+}
+
+impl std::fmt::Debug for Stack {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Stack").field("due", &self.due).finish_non_exhaustive()
+    }
+}
+
+impl Stack {
+    pub fn new(address: Ipv4Address, mtu: u16, random: u64) -> Self {
+        let mut port = Port { incoming: None, outgoing: VecDeque::new(), pool: Vec::new(), mtu: usize::from(mtu) };
+        let mut config = Config::new(HardwareAddress::Ip);
+        config.random_seed = random; // initial sequence numbers
+        let mut interface = Interface::new(config, &mut port, SmolInstant::ZERO);
+        interface.update_ip_addrs(|all| {
+            all.push(IpCidr::new(IpAddress::Ipv4(address), 24)).expect("a new interface has room for one address");
+        });
+        Self { interface, sockets: SocketSet::new(Vec::new()), port, due: Instant::FAR }
+    }
+
+    pub fn add_socket(&mut self) -> SocketHandle {
+        let buffer = || tcp::SocketBuffer::new(vec![0; BUFFER]);
+        let mut socket = tcp::Socket::new(buffer(), buffer());
+        socket.set_nagle_enabled(false);
+        socket.set_ack_delay(Some(SmolDuration::from_millis(10)));
+        socket.set_congestion_control(tcp::CongestionControl::Reno);
+        self.sockets.add(socket)
+    }
+
+    pub fn socket(&mut self, handle: SocketHandle) -> &mut tcp::Socket<'static> {
+        self.sockets.get_mut(handle)
+    }
+
+    pub fn connect(&mut self, handle: SocketHandle, port: u16) {
+        let socket = self.sockets.get_mut::<tcp::Socket<'_>>(handle);
+        let gateway = (IpAddress::Ipv4(GATEWAY), PORT);
+        socket.connect(self.interface.context(), gateway, port).expect("a fresh socket and a port above 0");
+    }
+
+    /// Takes a packet in at `now`.
+    pub fn receive(&mut self, packet: Vec<u8>, now: Instant) {
+        self.port.incoming = Some(packet);
+        self.run(now);
+    }
+
+    /// Lets the stack do what is due at `now`. It must be called before its sockets are touched at `now`, and after.
+    pub fn run(&mut self, now: Instant) {
+        let smol = to_smol(now);
+        self.interface.poll(smol, &mut self.port, &mut self.sockets);
+        self.port.incoming = None;
+        self.due = match self.interface.poll_at(smol, &self.sockets) {
+            // What is due within this very microsecond was done; what is left waits for the next.
+            Some(at) => from_smol(at).max(from_smol(smol) + Duration::from_micros(1)),
+            None => Instant::FAR,
+        };
+    }
+
+    pub fn next_outgoing(&mut self) -> Option<Vec<u8>> {
+        self.port.outgoing.pop_front()
+    }
+
+    /// Gives a packet's buffer back.
+    pub fn recycle(&mut self, packet: Vec<u8>) {
+        if self.port.pool.len() < POOL {
+            self.port.pool.push(packet);
+        }
+    }
+}
+
+impl Device for Port {
+    type RxToken<'a> = Incoming;
+    type TxToken<'a> = Outgoing<'a>;
+
+    fn receive(&mut self, _: SmolInstant) -> Option<(Incoming, Outgoing<'_>)> {
+        let packet = self.incoming.take()?;
+        Some((Incoming(packet), Outgoing(self)))
+    }
+
+    fn transmit(&mut self, _: SmolInstant) -> Option<Outgoing<'_>> {
+        Some(Outgoing(self))
+    }
+
+    fn capabilities(&self) -> DeviceCapabilities {
+        let mut c = DeviceCapabilities::default();
+        c.medium = Medium::Ip;
+        c.max_transmission_unit = self.mtu;
+        c
+    }
+}
+
+struct Incoming(Vec<u8>);
+
+impl RxToken for Incoming {
+    fn consume<R, F: FnOnce(&[u8]) -> R>(self, f: F) -> R {
+        f(&self.0)
+    }
+}
+
+struct Outgoing<'a>(&'a mut Port);
+
+impl TxToken for Outgoing<'_> {
+    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, length: usize, f: F) -> R {
+        let mut packet = self.0.pool.pop().unwrap_or_default();
+        packet.clear();
+        packet.resize(length, 0);
+        let result = f(&mut packet);
+        self.0.outgoing.push_back(packet);
+        result
+    }
+}
