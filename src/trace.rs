@@ -269,4 +269,18 @@ pub struct FaultMark {
     pub lasted: Option<Duration>,
     /// What it was, in a few words ("broker killed", "link nb-iot: outage").
     pub what: String,
+    /// What kind it was.
+    pub kind: FaultKind,
+}
+
+/// The kinds of faults.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[allow(missing_docs)]
+pub enum FaultKind {
+    BrokerKill,
+    BrokerRestart,
+    BrokerPause,
+    LinkOutage,
+    /// The broker's process ended, and nobody had ordered it.
+    BrokerDied,
 }

@@ -1,0 +1,293 @@
+//! The last word: losses are counted when nothing more can come, and every guarantee gets its sentence.
+
+use super::evidence::Case;
+use super::outcome::{Excused, Judgement, Outcome, Verdicts};
+use super::rules::Breach;
+use super::runs::Runs;
+use super::{Excuse, Judge, effective_qos};
+use crate::promise::{Guarantee, Phases};
+use crate::trace::ClientId;
+
+/// Numbers for the sentences, by QoS published (1 and 2 count what was acknowledged, 0 what was sent).
+#[derive(Clone, Copy, Debug, Default)]
+struct Flow {
+    publishers: u64,
+    sent: u64,
+    acked: u64,
+    due: u64,
+    missing: u64,
+    unanswered: u64,
+}
+
+impl Judge {
+    /// Judges. `complete` is false if the run was cut short: then what has not come proves nothing.
+    #[must_use]
+    pub fn finish(mut self, _phases: Phases, complete: bool) -> Verdicts {
+        let flows = self.settle(complete);
+        let mut guarantees: Vec<Judgement> = Guarantee::ALL.map(|g| self.judge(g, &flows, complete)).into();
+        for judgement in &mut guarantees {
+            if !self.promises.guarantees.contains(&judgement.guarantee) && judgement.outcome != Outcome::Broken {
+                judgement.outcome = Outcome::NotAsked;
+            }
+        }
+        let excuses = Excuse::ALL
+            .map(|e| Excused { reason: e.reason(), count: self.tally.excuses.get(&e).copied().unwrap_or(0) });
+        let mut unseen = Vec::new();
+        if self.tally.foreign > 0 {
+            unseen.push(format!("{} messages came that are not of this run; they were not judged", self.tally.foreign));
+        }
+        if self.tally.retained > 0 {
+            unseen
+                .push(format!("{} retained messages came; they are counted apart and not judged", self.tally.retained));
+        }
+        Verdicts {
+            guarantees,
+            excuses: excuses.into(),
+            evidence: std::mem::take(&mut self.archive.stories),
+            unseen,
+            lost_by_group: std::mem::take(&mut self.tally.lost_by_group),
+            duplicated_by_group: std::mem::take(&mut self.tally.duplicated_by_group),
+        }
+    }
+
+    /// Counts what is missing, and what came out of order for good.
+    fn settle(&mut self, complete: bool) -> [Flow; 3] {
+        let mut flows = [Flow::default(); 3];
+        for publisher in self.publishers.iter().filter(|p| p.next > 0) {
+            let flow = &mut flows[usize::from(publisher.qos.min(2))];
+            flow.publishers += 1;
+            flow.sent += publisher.sent.len();
+            flow.acked += publisher.acked.len();
+            flow.unanswered += publisher.open;
+        }
+        for r in 0..self.receivers.len() {
+            for p in self.receivers[r].pairs.keys().copied().collect::<Vec<_>>() {
+                self.settle_pair(r, p, complete, &mut flows);
+            }
+        }
+        flows
+    }
+
+    fn settle_pair(&mut self, r: usize, p: u32, complete: bool, flows: &mut [Flow; 3]) {
+        let receiver = &self.receivers[r];
+        let publisher = &self.publishers[p as usize];
+        let pair = &receiver.pairs[&p];
+        let effective = effective_qos(publisher.qos, pair, &receiver.granted);
+        let due = pair.all_due(publisher.next);
+        let promised = if publisher.qos == 0 { publisher.sent.and(&due) } else { publisher.acked.and(&due) };
+        let missing = promised.without(&pair.delivered());
+        let flow = &mut flows[usize::from(publisher.qos.min(2))];
+        flow.due += promised.len();
+        flow.missing += missing.len();
+        // Without the final copies of what was cut short, order proves nothing either.
+        let out_of_order = if complete && !receiver.shared { pair.order.broken().clone() } else { Runs::new() };
+        let reachable = receiver.connected || receiver.shared;
+        let overflowed = self.promises.broker.offline_queue.is_some_and(|limit| receiver.most_queued > limit);
+        let (publisher_id, subscriber) = (ClientId(p), self.client_of(r));
+        let case = |number| Case { publisher: Some(publisher_id), number: Some(number), subscriber };
+        for number in out_of_order.iter().collect::<Vec<_>>() {
+            self.breach(Breach::OutOfOrder, case(number));
+        }
+        if missing.is_empty() || !complete {
+            return;
+        }
+        let group = usize::from(self.promises.clients[p as usize].group);
+        if let Some(lost) = self.tally.lost_by_group.get_mut(group) {
+            *lost += missing.len();
+        }
+        if effective == 0 {
+            return; // QoS 0 may be lost
+        }
+        if overflowed && !self.promises.strict {
+            return self.excused(Excuse::OfflineQueue, missing.len());
+        }
+        let breach = match (reachable, self.publishers[p as usize].qos) {
+            (false, _) => Breach::Stuck,
+            (true, 2) => Breach::Qos2Lost,
+            (true, _) => Breach::Qos1Lost,
+        };
+        for number in missing.iter().collect::<Vec<_>>() {
+            self.breach(breach, case(number));
+        }
+    }
+
+    /// A client for a receiver: itself, or a share group's first member.
+    fn client_of(&self, r: usize) -> Option<ClientId> {
+        if r < self.promises.clients.len() {
+            return u32::try_from(r).ok().map(ClientId);
+        }
+        self.groups.iter().find(|(_, g)| **g as usize == r).map(|((c, _), _)| ClientId(*c))
+    }
+
+    fn judge(&mut self, guarantee: Guarantee, flows: &[Flow; 3], complete: bool) -> Judgement {
+        if guarantee == Guarantee::Liveness && complete {
+            self.judge_liveness();
+        }
+        let breaches: Vec<(Breach, u64)> = self
+            .tally
+            .breaches
+            .iter()
+            .filter(|(b, _)| b.rule().guarantee == guarantee)
+            .map(|(b, count)| (*b, *count))
+            .collect();
+        let failures = breaches.iter().map(|(_, count)| count).sum::<u64>();
+        let (cases, sentence) = self.sentence(guarantee, flows);
+        let hard_paths = self.hard_paths(guarantee);
+        let untested: Vec<&'static str> = hard_paths.iter().filter(|(_, n)| *n == 0).map(|(name, _)| *name).collect();
+        let outcome = if failures > 0 {
+            Outcome::Broken
+        } else if cases == 0 {
+            if self.is_used(guarantee) {
+                Outcome::NotEnoughEvidence("nothing happened that it could be judged by".into())
+            } else {
+                Outcome::NotAsked
+            }
+        } else if !complete && guarantee != Guarantee::Payload && guarantee != Guarantee::Routing {
+            Outcome::NotEnoughEvidence("the run was cut short".into())
+        } else if untested.is_empty() {
+            Outcome::Held
+        } else {
+            Outcome::HeldUntested(untested)
+        };
+        let mut statements: Vec<&'static str> =
+            breaches.iter().flat_map(|(b, _)| b.rule().statements.iter().copied()).collect();
+        statements.dedup();
+        #[allow(clippy::cast_precision_loss)]
+        let upper_bound = (cases > 0 && failures == 0).then(|| (3.0 / cases as f64).min(1.0));
+        Judgement {
+            guarantee,
+            outcome,
+            sentence,
+            statements,
+            cases,
+            failures,
+            upper_bound,
+            breaches: breaches.iter().map(|(b, count)| (b.rule().name, *count)).collect(),
+            hard_paths,
+        }
+    }
+
+    /// Whether any client uses what the guarantee is about.
+    fn is_used(&self, guarantee: Guarantee) -> bool {
+        let publishes = |qos: u8| self.promises.groups.iter().any(|g| g.publishes == Some(qos));
+        match guarantee {
+            Guarantee::Qos0 => publishes(0),
+            Guarantee::Qos1 => publishes(1),
+            Guarantee::Qos2 => publishes(2),
+            Guarantee::Session => (0..self.promises.clients.len()).any(|c| self.is_persistent(c)),
+            _ => true,
+        }
+    }
+
+    fn judge_liveness(&mut self) {
+        let stuck: Vec<ClientId> = (0..self.promises.clients.len())
+            .filter(|c| self.publishers[*c].open > 0)
+            .filter_map(|c| u32::try_from(c).ok().map(ClientId))
+            .collect();
+        for publisher in stuck {
+            let state = &self.publishers[publisher.index()];
+            let number = state.sent.without(&state.answered).iter().next();
+            self.breach(Breach::Stuck, Case { publisher: Some(publisher), number, subscriber: None });
+        }
+    }
+
+    fn hard_paths(&self, guarantee: Guarantee) -> Vec<(&'static str, u64)> {
+        let t = &self.tally;
+        match guarantee {
+            Guarantee::Qos1 => {
+                vec![("reconnects with messages in flight", t.cut_in_flight[1]), ("PUBLISH sent again", t.resends[1])]
+            }
+            Guarantee::Qos2 => {
+                vec![("reconnects with messages in flight", t.cut_in_flight[2]), ("PUBLISH sent again", t.resends[2])]
+            }
+            Guarantee::Order => vec![("sessions resumed", t.sessions_resumed)],
+            Guarantee::Session => vec![("sessions resumed", t.sessions_checked)],
+            _ => Vec::new(),
+        }
+    }
+
+    /// How many cases were judged, and the sentence for people.
+    fn sentence(&self, guarantee: Guarantee, flows: &[Flow; 3]) -> (u64, String) {
+        let t = &self.tally;
+        let received = t.deliveries;
+        match guarantee {
+            Guarantee::Qos0 => {
+                let f = flows[0];
+                let arrived = f.due - f.missing;
+                (f.due, format!("{} of {} deliveries arrived, none twice (loss is allowed)", n(arrived), n(f.due)))
+                    .or_if(t.breaches.contains_key(&Breach::Qos0Duplicated), || {
+                        format!(
+                            "{} of {} deliveries arrived, {} copies too many",
+                            n(arrived),
+                            n(f.due),
+                            n(t.duplicates[0])
+                        )
+                    })
+            }
+            Guarantee::Qos1 => delivery(flows[1], t.duplicates[1], "twice (allowed)"),
+            Guarantee::Qos2 => delivery(flows[2], t.duplicates[2], "copies too many"),
+            Guarantee::Order => {
+                let broken = t.breaches.get(&Breach::OutOfOrder).copied().unwrap_or(0);
+                (t.order_checked, format!("{} arrivals, {} out of order", n(t.order_checked), n(broken)))
+            }
+            Guarantee::Payload => {
+                let corrupt = t.breaches.get(&Breach::Corrupt).copied().unwrap_or(0);
+                (received + corrupt, format!("{} payloads checked, {} corrupt", n(received + corrupt), n(corrupt)))
+            }
+            Guarantee::Routing => (received, format!("{} messages, each where it belongs", n(received)))
+                .or_if(self.count_of(Guarantee::Routing) > 0, || {
+                    format!("{} messages where they do not belong", n(self.count_of(Guarantee::Routing)))
+                }),
+            Guarantee::Session => (
+                t.sessions_checked,
+                format!("{} returns to a session, {} found it", n(t.sessions_checked), n(t.sessions_resumed)),
+            ),
+            Guarantee::Protocol => (t.connections, format!("{} connections, all packets legal", n(t.connections)))
+                .or_if(self.count_of(Guarantee::Protocol) > 0, || {
+                    format!("{} breaches of the protocol", n(self.count_of(Guarantee::Protocol)))
+                }),
+            Guarantee::Liveness => {
+                let answered: u64 = flows[1].sent + flows[2].sent;
+                let open = flows[1].unanswered + flows[2].unanswered;
+                let cases = answered + t.connections;
+                (cases, format!("{} of {} hand-shakes finished", n(answered - open.min(answered)), n(answered)))
+            }
+        }
+    }
+
+    fn count_of(&self, guarantee: Guarantee) -> u64 {
+        let all = self.tally.breaches.iter();
+        all.filter(|(b, _)| b.rule().guarantee == guarantee).map(|(_, count)| count).sum()
+    }
+}
+
+fn delivery(f: Flow, extra: u64, words: &str) -> (u64, String) {
+    let outcome = match f.missing {
+        0 => "all delivered".to_owned(),
+        m => format!("{} not delivered", n(m)),
+    };
+    (f.due, format!("{} acknowledged, {} deliveries due, {outcome}; {} {words}", n(f.acked), n(f.due), n(extra)))
+}
+
+trait OrIf {
+    fn or_if(self, condition: bool, other: impl FnOnce() -> String) -> Self;
+}
+
+impl OrIf for (u64, String) {
+    fn or_if(self, condition: bool, other: impl FnOnce() -> String) -> Self {
+        if condition { (self.0, other()) } else { self }
+    }
+}
+
+/// A number with thousands apart.
+fn n(value: u64) -> String {
+    let digits = value.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i) % 3 == 0 {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}

@@ -1,0 +1,138 @@
+//! What one subscriber (or one share group) has from one publisher: what was due to it, what came, and in which order.
+
+use super::runs::Runs;
+
+/// One publisher's messages at one receiver.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Pair {
+    /// Which of the receiver's filters match the publisher's topic (bit i: filter i; filters from 63 on share bit 63).
+    pub filters: u64,
+    /// Numbers that came at least once, at least twice, and so on.
+    pub copies: Vec<Runs>,
+    /// Due by windows that were closed without an excuse.
+    due: Runs,
+    /// Due and undelivered when their window was closed for a named reason.
+    pub excused: Runs,
+    /// The window that is open now: due from this number on.
+    open_from: Option<u32>,
+    pub order: Order,
+}
+
+impl Pair {
+    /// A copy came: which one it is (1: the first).
+    pub fn count_copy(&mut self, number: u32) -> usize {
+        for (i, layer) in self.copies.iter_mut().enumerate() {
+            if layer.insert(number) {
+                return i + 1;
+            }
+        }
+        // A tenth copy is counted as the ninth: what matters is that there are too many.
+        if self.copies.len() < 9 {
+            let mut layer = Runs::default();
+            layer.insert(number);
+            self.copies.push(layer);
+        }
+        self.copies.len()
+    }
+
+    /// A copy came at QoS 1; call it before [`Self::count_copy`].
+    pub fn arrived(&mut self, number: u32) {
+        static NONE: Runs = Runs::new();
+        self.order.arrived(number, self.copies.first().unwrap_or(&NONE));
+    }
+
+    /// The numbers that came at all.
+    pub fn delivered(&self) -> Runs {
+        self.copies.first().cloned().unwrap_or_default()
+    }
+
+    pub fn has(&self, number: u32) -> bool {
+        self.copies.first().is_some_and(|c| c.contains(number))
+    }
+
+    /// True if the message is due to this receiver.
+    pub fn is_due(&self, number: u32) -> bool {
+        self.open_from.is_some_and(|from| number >= from) && !self.excused.contains(number) || self.due.contains(number)
+    }
+
+    /// From the publisher's `next` number on, messages are due.
+    pub fn open(&mut self, next: u32) {
+        self.open_from.get_or_insert(next);
+    }
+
+    /// Nothing sent from now on is due; what was sent in the window stays due.
+    pub fn close(&mut self, next: u32) {
+        if let Some(from) = self.open_from.take()
+            && next > from
+        {
+            let mut window = Runs::default();
+            window.insert_range(from, next - 1);
+            for (first, last) in window.without(&self.excused).runs() {
+                self.due.insert_range(first, last);
+            }
+        }
+    }
+
+    /// Whatever is due and has not come is excused; returns those numbers that were not excused before.
+    pub fn excuse(&mut self, next: u32) -> Runs {
+        let missing = self.all_due(next).without(&self.delivered());
+        for (first, last) in missing.runs() {
+            self.excused.insert_range(first, last);
+        }
+        self.due = self.due.without(&missing);
+        missing
+    }
+
+    /// Everything that is due, `next` being the publisher's next number.
+    pub fn all_due(&self, next: u32) -> Runs {
+        let mut all = self.due.clone();
+        if let Some(from) = self.open_from
+            && next > from
+        {
+            all.insert_range(from, next - 1);
+        }
+        all.without(&self.excused)
+    }
+}
+
+/// The order of arrivals.
+///
+/// At QoS 1 only *final* copies are ordered: 1, 2, 3, 2, 3, 4 is legal. When `m` arrives below the highest number that
+/// came, everything delivered above it owes another delivery; what still owes one at the end came out of order.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Order {
+    highest: Option<u32>,
+    owed: Runs,
+}
+
+impl Order {
+    /// A copy arrived at QoS 1; `delivered` are the numbers that came before.
+    pub fn arrived(&mut self, number: u32, delivered: &Runs) {
+        self.owed.remove(number);
+        match self.highest {
+            Some(highest) if number < highest => self.owed.insert_part(delivered, number + 1, highest),
+            Some(highest) if number == highest => {}
+            _ => self.highest = Some(number),
+        }
+    }
+
+    /// A first copy arrived at QoS 0 or 2: true if it is in order.
+    pub fn first_copy(&mut self, number: u32) -> bool {
+        let in_order = self.highest.is_none_or(|h| number > h);
+        if in_order {
+            self.highest = Some(number);
+        }
+        in_order
+    }
+
+    /// A publisher that published anew, under a new identifier, may have put a message behind later ones: what it owes
+    /// proves nothing about the broker.
+    pub fn forgive(&mut self) {
+        self.owed = Runs::default();
+    }
+
+    /// What came out of order.
+    pub fn broken(&self) -> &Runs {
+        &self.owed
+    }
+}

@@ -1,0 +1,148 @@
+//! Every way a broker can break its word, with the rule in plain words and its statement numbers.
+
+use crate::promise::Guarantee;
+
+/// A breach, by name.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[allow(missing_docs, reason = "each is explained by its rule")]
+pub enum Breach {
+    Qos0Duplicated,
+    Qos1Lost,
+    Qos2Lost,
+    Qos2Duplicated,
+    WrongQos,
+    OutOfOrder,
+    Corrupt,
+    Phantom,
+    WrongTopic,
+    WrongSubscription,
+    NoLocal,
+    SessionForgotten,
+    SessionInvented,
+    Malformed,
+    Unexpected,
+    ReceiveMaximum,
+    Flags,
+    Stuck,
+}
+
+/// What a breach offends.
+#[derive(Clone, Copy, Debug)]
+pub struct Rule {
+    /// The guarantee it belongs to.
+    pub guarantee: Guarantee,
+    /// Its name for people.
+    pub name: &'static str,
+    /// The rule in plain words.
+    pub sentence: &'static str,
+    /// The statements.
+    pub statements: &'static [&'static str],
+}
+
+const fn rule(
+    guarantee: Guarantee,
+    name: &'static str,
+    sentence: &'static str,
+    statements: &'static [&'static str],
+) -> Rule {
+    Rule { guarantee, name, sentence, statements }
+}
+
+impl Breach {
+    /// Its rule.
+    #[must_use]
+    pub const fn rule(self) -> Rule {
+        use Guarantee as G;
+        match self {
+            Self::Qos0Duplicated => {
+                rule(G::Qos0, "duplicated", "a QoS 0 message is delivered at most once on each path", &["MQTT-4.3.1-1"])
+            }
+            Self::Qos1Lost => rule(
+                G::Qos1,
+                "lost",
+                "a message whose PUBACK was sent must reach every subscriber it is due to, at least once",
+                &["MQTT-4.3.2-2", "MQTT-4.5.0-1"],
+            ),
+            Self::Qos2Lost => rule(
+                G::Qos2,
+                "lost",
+                "a message whose PUBCOMP was sent must reach every subscriber it is due to, exactly once",
+                &["MQTT-4.3.3-1", "MQTT-4.5.0-1"],
+            ),
+            Self::Qos2Duplicated => rule(
+                G::Qos2,
+                "duplicated",
+                "until PUBREL, a PUBLISH with the same identifier must not be handed on again; a QoS 2 message arrives once",
+                &["MQTT-4.3.3-2"],
+            ),
+            Self::WrongQos => rule(
+                G::Qos1,
+                "wrong QoS",
+                "a message is delivered at the lower of its own QoS and the QoS granted",
+                &["MQTT-3.8.4-6"],
+            ),
+            Self::OutOfOrder => rule(
+                G::Order,
+                "out of order",
+                "messages of one publisher, topic and QoS reach a subscriber in the order they were published",
+                &["MQTT-4.6.0-6"],
+            ),
+            Self::Corrupt => rule(
+                G::Payload,
+                "corrupt",
+                "the broker passes on the payload as it came",
+                &["MQTT-3.3.1-2", "MQTT-4.5.0-1"],
+            ),
+            Self::Phantom => rule(G::Routing, "phantom", "nothing arrives that nobody has sent", &["MQTT-4.5.0-1"]),
+            Self::WrongTopic => {
+                rule(G::Routing, "wrong topic", "a message arrives on the topic it was published to", &["MQTT-3.3.2-3"])
+            }
+            Self::WrongSubscription => rule(
+                G::Routing,
+                "wrong subscription",
+                "a message is delivered only to clients one of whose filters matches its topic",
+                &["MQTT-3.3.2-3", "MQTT-4.7.3-4"],
+            ),
+            Self::NoLocal => rule(
+                G::Routing,
+                "echoed",
+                "with No Local, a client's own messages do not come back to it",
+                &["MQTT-3.8.3-3"],
+            ),
+            Self::SessionForgotten => rule(
+                G::Session,
+                "session forgotten",
+                "a session that was to be kept is there when its client returns",
+                &["MQTT-3.1.2-5", "MQTT-4.1.0-1"],
+            ),
+            Self::SessionInvented => rule(
+                G::Session,
+                "session invented",
+                "Session Present is 1 only if the broker has the client's session",
+                &["MQTT-3.2.2-2", "MQTT-3.2.2-3"],
+            ),
+            Self::Malformed => {
+                rule(G::Protocol, "malformed packet", "what the broker sends is well-formed MQTT", &["MQTT-4.13.1-1"])
+            }
+            Self::Unexpected => rule(
+                G::Protocol,
+                "unexpected packet",
+                "the broker sends no packet that has no business there",
+                &["MQTT-4.3.2-4", "MQTT-4.3.3-4"],
+            ),
+            Self::ReceiveMaximum => rule(
+                G::Protocol,
+                "receive maximum exceeded",
+                "no more unacknowledged messages than the client's Receive Maximum",
+                &["MQTT-3.3.4-9"],
+            ),
+            Self::Flags => rule(G::Protocol, "illegal flags", "DUP is 0 at QoS 0", &["MQTT-3.3.1-2"]),
+            Self::Stuck => rule(
+                G::Liveness,
+                "stuck",
+                "after the links have healed, the broker answers, and what it owes arrives",
+                &[],
+            ),
+        }
+    }
+}
