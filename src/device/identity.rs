@@ -5,13 +5,9 @@
 //! the rest of the payload, so that a changed or missing byte anywhere in the payload is seen; what slips through
 //! is one change in 2^32, and truncation is also seen by the length.
 
+use crate::scenario::model::{BINARY_LEN, HEX_LEN};
 use crate::trace::{ClientId, Strange};
 use std::collections::BTreeMap;
-
-/// Bytes of the identity, binary.
-pub const BINARY_LEN: usize = 16;
-/// Bytes of the identity, in hexadecimal digits.
-pub const HEX_LEN: usize = 32;
 
 /// Where in a publisher's payload the identity stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

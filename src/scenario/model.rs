@@ -329,3 +329,8 @@ pub struct Expect {
     /// These limits.
     pub thresholds: Vec<Threshold>,
 }
+
+/// Bytes of a message's identity in a binary payload: run nonce, publisher, number, check.
+pub const BINARY_LEN: usize = 16;
+/// Bytes of a message's identity in a template, in hexadecimal digits.
+pub const HEX_LEN: usize = 32;

@@ -1,0 +1,184 @@
+//! What a scenario will do, in words and numbers.
+
+use super::model::{DeviceSpec, Payload, Rhythm, Scenario, SessionSpec};
+use crate::link::spec::{Direction, Jitter, LinkSpec};
+use std::fmt::Write as _;
+
+/// Bytes of IPv4 and TCP headers of a segment without options.
+const HEADERS: u32 = 40;
+
+/// The load that a scenario offers.
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
+pub struct Load {
+    /// MQTT clients.
+    pub clients: u64,
+    /// Messages that will be published, on average.
+    pub messages: f64,
+    /// Messages a second while all are on.
+    pub rate: f64,
+}
+
+/// The load that a scenario offers.
+#[must_use]
+pub fn load(scenario: &Scenario) -> Load {
+    let mut load = Load::default();
+    load.clients += scenario.subscribers.iter().map(|s| u64::from(s.count)).sum::<u64>();
+    for fleet in &scenario.fleets {
+        load.clients += u64::from(fleet.sensors);
+        if let Some(publish) = &fleet.publish {
+            let rate = f64::from(fleet.sensors) * mean_rate(&publish.schedule);
+            load.rate += rate;
+            load.messages += rate * scenario.duration.as_secs_f64();
+        }
+    }
+    load
+}
+
+/// Messages a second of one sensor, duty cycle included.
+fn mean_rate(s: &super::model::Schedule) -> f64 {
+    let (Rhythm::Every(gap) | Rhythm::Poisson(gap)) = s.rhythm;
+    let share = s.duty.map_or(1.0, |d| d.on.as_secs_f64() / (d.on + d.off).as_secs_f64());
+    f64::from(s.burst) * share / gap.as_secs_f64()
+}
+
+/// Expected one-way delay in seconds of an IP packet of `bytes`, when nothing is lost and nobody queues.
+#[must_use]
+pub fn one_way(d: &Direction, bytes: u32) -> f64 {
+    let serialisation = d.rate.map_or(0.0, |rate| f64::from(bytes + u32::from(d.overhead)) * 8.0 / rate as f64);
+    let jitter = match d.jitter {
+        Jitter::None => 0.0,
+        Jitter::Uniform(max) => max.as_secs_f64() / 2.0,
+        Jitter::Normal(deviation) => deviation.as_secs_f64() * 0.399, // mean of a normal cut at 0: sigma / sqrt(2 pi)
+        Jitter::Pareto(mean) => mean.as_secs_f64(),
+    };
+    serialisation + d.delay.as_secs_f64() + jitter
+}
+
+/// The explanation, for a terminal.
+#[must_use]
+pub fn explain(scenario: &Scenario) -> String {
+    let mut out = String::new();
+    let load = load(scenario);
+    let _ = writeln!(out, "{}   (seed {})", scenario.name, scenario.seed);
+    if !scenario.about.is_empty() {
+        let _ = writeln!(out, "{}", scenario.about);
+    }
+    let _ = writeln!(
+        out,
+        "\n{} clients start within {:?}, publish for {:?}; then all links heal and what is owed has {:?} to arrive.",
+        load.clients, scenario.ramp, scenario.duration, scenario.drain
+    );
+    let _ = writeln!(
+        out,
+        "About {:.0} messages, {:.1} a second, in an open loop on a tick of {:?}.\n",
+        load.messages, load.rate, scenario.tick
+    );
+    for fleet in &scenario.fleets {
+        fleet_words(fleet, &mut out);
+    }
+    for group in &scenario.subscribers {
+        let _ = writeln!(out, "{} x {}: subscribes to {}", group.count, group.name, filters(&group.device));
+        device_words(&group.device, &mut out);
+    }
+    link_words(scenario, &mut out);
+    expect_words(scenario, &mut out);
+    out
+}
+
+fn filters(d: &DeviceSpec) -> String {
+    let words = d.subscriptions.iter().map(|s| format!("{} (QoS {})", s.filter.text, s.qos));
+    words.collect::<Vec<_>>().join(", ")
+}
+
+fn fleet_words(fleet: &super::model::Fleet, out: &mut String) {
+    let _ = write!(out, "{} x {}: ", fleet.sensors, fleet.name);
+    if let Some(p) = &fleet.publish {
+        let length = match &p.payload {
+            Payload::Size(n) => *n,
+            Payload::Template(t) => u32::try_from(t.fill(&fleet.name, 0).len()).unwrap_or(u32::MAX),
+        };
+        let topic = u32::try_from(p.topic.fill(&fleet.name, 0).len()).unwrap_or(u32::MAX);
+        // REFERENCES: QoS 0: 4+T+P. QoS 1: 6+T+P and 4 back. QoS 2: 10+T+P forward, 8 back (3.1.1, short packets).
+        let (forward, back) = [(4, 0), (6, 4), (10, 8)][usize::from(p.qos.min(2))];
+        let _ = writeln!(
+            out,
+            "publishes {} at QoS {}, {length} B, {:.3} a second each: {} + {back} MQTT bytes a message",
+            p.topic.text,
+            p.qos,
+            mean_rate(&p.schedule),
+            forward + topic + length
+        );
+    } else {
+        let _ = writeln!(out, "publishes nothing");
+    }
+    if !fleet.device.subscriptions.is_empty() {
+        let _ = writeln!(out, "    also subscribes to {}", filters(&fleet.device));
+    }
+    device_words(&fleet.device, out);
+    if let Some(power) = fleet.power {
+        let _ = writeln!(
+            out,
+            "    loses power every {:?} on average, for {:?}; keeps {:?}",
+            power.cut_every, power.off, power.keeps
+        );
+    }
+}
+
+fn device_words(d: &DeviceSpec, out: &mut String) {
+    let version = match d.mqtt_level {
+        3 => "3.1",
+        4 => "3.1.1",
+        _ => "5.0",
+    };
+    let session = match d.session {
+        SessionSpec::Clean => "clean session".to_owned(),
+        SessionSpec::Persistent(None) => "persistent session".to_owned(),
+        SessionSpec::Persistent(Some(t)) => format!("session kept for {t:?}"),
+    };
+    let link = d.link.as_ref().map_or("a direct socket".to_owned(), |l| format!("link {}", l.name));
+    let _ = writeln!(out, "    MQTT {version}, {session}, keep alive {:?}, {link}", d.keep_alive);
+    for offline in &d.offline {
+        let _ = writeln!(out, "    away from {:?} for {:?}", offline.at, offline.lasts);
+    }
+}
+
+fn link_words(scenario: &Scenario, out: &mut String) {
+    let devices = scenario.fleets.iter().map(|f| &f.device).chain(scenario.subscribers.iter().map(|s| &s.device));
+    let mut links: Vec<(&str, &LinkSpec)> =
+        devices.filter_map(|d| d.link.as_ref()).map(|l| (l.name.as_str(), &*l.spec)).collect();
+    links.sort_by_key(|(name, _)| *name);
+    links.dedup_by_key(|(name, _)| *name);
+    if links.is_empty() {
+        return;
+    }
+    let _ = writeln!(
+        out,
+        "\n{:<18} {:>12} {:>12} {:>12} {:>10} {:>10}",
+        "link", "up", "down", "round trip", "loss up", "loss down"
+    );
+    for (name, spec) in links {
+        let (up, down) = (one_way(&spec.up, 64 + HEADERS), one_way(&spec.down, HEADERS));
+        let _ = writeln!(
+            out,
+            "{name:<18} {:>9.0} ms {:>9.0} ms {:>9.0} ms {:>8.1} % {:>8.1} %",
+            up * 1e3,
+            down * 1e3,
+            (up + down) * 1e3,
+            spec.up.loss.stationary() * 100.0,
+            spec.down.loss.stationary() * 100.0
+        );
+    }
+    let _ =
+        writeln!(out, "(expected delay of a 64 B message up and an empty segment down, nothing lost, nobody queueing)");
+}
+
+fn expect_words(scenario: &Scenario, out: &mut String) {
+    let names: Vec<&str> = scenario.expect.guarantees.iter().map(|g| g.title()).collect();
+    let _ = writeln!(out, "\nMust hold: {}", if names.is_empty() { "nothing".into() } else { names.join(", ") });
+    for threshold in &scenario.expect.thresholds {
+        let _ = writeln!(out, "           {}", threshold.text);
+    }
+    for fault in &scenario.faults {
+        let _ = writeln!(out, "At {:?}: broker {:?}", fault.at, fault.action);
+    }
+}

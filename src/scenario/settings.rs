@@ -1,0 +1,277 @@
+//! Every setting of a scenario file: one table for the parser's suggestions and for the JSON Schema.
+
+/// The shape of a value.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[allow(missing_docs)]
+pub enum Shape {
+    Text,
+    Count,
+    Flag,
+    Qos,
+    Duration,
+    Size,
+    Rate,
+    Percent,
+    Frequency,
+    /// One of these words.
+    Word(&'static [&'static str]),
+    /// A table of that kind.
+    Table(&'static str),
+    /// A list of tables of that kind.
+    Tables(&'static str),
+    /// Named tables of that kind.
+    Named(&'static str),
+    /// A text or a list of texts.
+    Texts,
+    /// A text, or a table of that kind.
+    TextOr(&'static str),
+}
+
+/// One setting.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting {
+    /// Its key.
+    pub key: &'static str,
+    /// Its shape.
+    pub shape: Shape,
+    /// What it does, and its default.
+    pub about: &'static str,
+}
+
+const fn s(key: &'static str, shape: Shape, about: &'static str) -> Setting {
+    Setting { key, shape, about }
+}
+
+/// Kinds of tables with their settings.
+pub const TABLES: &[(&str, &[Setting])] = {
+    use Shape::{
+        Count, Duration, Flag, Frequency, Named, Percent, Qos, Rate, Size, Table, Tables, Text, TextOr, Texts, Word,
+    };
+    &[
+        (
+            "scenario",
+            &[
+                s("name", Text, "the scenario's name; by default the file's"),
+                s("seed", Count, "same seed: same losses, same phases, same power cuts (default 1)"),
+                s("ramp", Duration, "over how long the clients are started, evenly (default 2 s)"),
+                s("duration", Duration, "how long messages are published, after the ramp"),
+                s(
+                    "drain",
+                    Duration,
+                    "then all links heal, and what is still owed has this long to arrive (default 60 s)",
+                ),
+                s("tick", Duration, "the load loops' tick, 100 us to 1 s (default 1 ms)"),
+                s("fleet", Named("fleet"), "fleets of sensors"),
+                s("subscriber", Named("subscriber"), "groups of subscribers"),
+                s("link", Named("link"), "links of one's own"),
+                s("fault", Tables("fault"), "what is done to the broker"),
+                s("expect", Table("expect"), "what must hold"),
+            ],
+        ),
+        (
+            "fleet",
+            &[
+                s("sensors", Count, "how many sensors"),
+                s("publish", Table("publish"), "what each of them publishes"),
+                s("power", Table("power"), "power cuts"),
+                s("subscribe", Tables("subscription"), "what each of them subscribes to"),
+            ],
+        ),
+        (
+            "subscriber",
+            &[
+                s("count", Count, "how many subscribers (default 1)"),
+                s("filters", Tables("subscription"), "what each of them subscribes to"),
+            ],
+        ),
+        (
+            "device",
+            &[
+                s("mqtt", Word(&["3.1", "3.1.1", "5.0"]), "protocol version (default 3.1.1)"),
+                s(
+                    "session",
+                    Word(&["clean", "persistent"]),
+                    "whether the session outlives a connection (default clean)",
+                ),
+                s("session_expiry", Duration, "5.0: for how long (default for ever)"),
+                s("keep_alive", Duration, "whole seconds, 0 s switches it off (default 60 s)"),
+                s(
+                    "connect_timeout",
+                    Duration,
+                    "how long to wait for the transport, and again for CONNACK (default 30 s)",
+                ),
+                s("user", Text, "user name template"),
+                s("password", Text, "password template"),
+                s("link", Text, "a preset, a link of one's own, or \"none\" for a direct socket (default none)"),
+                s("reconnect", Table("reconnect"), "when to connect again"),
+                s("will", Table("will"), "the will"),
+                s("window", Count, "unacknowledged QoS 1 and 2 messages in flight at most (default 20)"),
+                s("receive_maximum", Count, "5.0: Receive Maximum told to the broker (default 65,535)"),
+                s("outbox", Table("outbox"), "messages that wait while there is no connection or no window"),
+                s("offline", Tables("offline"), "times at which the client stays away"),
+            ],
+        ),
+        (
+            "publish",
+            &[
+                s("topic", Text, "topic template: {sensor}, {fleet}, {name:N}"),
+                s("qos", Qos, "0, 1 or 2 (default 0)"),
+                s("retain", Flag, "RETAIN (default false)"),
+                s(
+                    "payload",
+                    TextOr("payload"),
+                    "a size of at least 16 B, or { template = \"... {id} ...\" } (default 64 B)",
+                ),
+                s("every", Duration, "a fixed period, from a random phase"),
+                s("poisson", Frequency, "at random, this often on average"),
+                s("burst", Count, "messages at each beat (default 1)"),
+                s("duty", Table("duty"), "on and off times"),
+            ],
+        ),
+        ("payload", &[s("template", Text, "a text with {id} in it, which becomes 32 hexadecimal digits")]),
+        (
+            "duty",
+            &[
+                s("on", Duration, "time on"),
+                s("off", Duration, "time off"),
+                s("disconnect", Flag, "whether the sensor disconnects in off times (default false)"),
+            ],
+        ),
+        (
+            "power",
+            &[
+                s("cut_every", Duration, "mean time between cuts"),
+                s("off", Duration, "how long the power is off"),
+                s("keeps", Word(&["flash", "nothing"]), "what survives (default flash)"),
+            ],
+        ),
+        (
+            "subscription",
+            &[
+                s("filter", Text, "topic filter template"),
+                s("qos", Qos, "0, 1 or 2 (default 0)"),
+                s("share", Text, "share group, for a shared subscription"),
+                s("no_local", Flag, "5.0: own messages do not come back (default false)"),
+            ],
+        ),
+        (
+            "reconnect",
+            &[
+                s("first", Duration, "first wait (default 1 s)"),
+                s("longest", Duration, "waits double up to this (default 30 s)"),
+                s("jitter", Percent, "each wait varies by this much either way (default 50 %)"),
+            ],
+        ),
+        (
+            "will",
+            &[
+                s("topic", Text, "topic template"),
+                s("payload", Text, "text (default empty)"),
+                s("qos", Qos, "0, 1 or 2 (default 0)"),
+                s("retain", Flag, "RETAIN (default false)"),
+                s("delay", Duration, "5.0: how long after the connection's end (default 0 s)"),
+            ],
+        ),
+        (
+            "outbox",
+            &[
+                s("limit", Count, "how many messages (default 1,000)"),
+                s("drop", Word(&["oldest", "newest"]), "which goes when it is full (default oldest)"),
+            ],
+        ),
+        (
+            "offline",
+            &[
+                s("at", Duration, "when, from the run's start"),
+                s("for", Duration, "how long"),
+                s("clean", Flag, "with DISCONNECT, or without a word (default true)"),
+            ],
+        ),
+        (
+            "link",
+            &[
+                s("like", Text, "the preset it begins from (default: perfect)"),
+                s("up", Table("direction"), "sensor to gateway"),
+                s("down", Table("direction"), "gateway to sensor"),
+                s("loss", TextOr("loss"), "both directions' loss"),
+                s("delay", Duration, "both directions' delay"),
+                s("rate", Rate, "both directions' rate"),
+                s("half_duplex", Flag, "one packet on the air at a time"),
+                s("mtu", Size, "largest IP packet, 128 B to 1600 B"),
+                s("outage", Tables("outage"), "times at which nothing passes"),
+            ],
+        ),
+        (
+            "direction",
+            &[
+                s("rate", Rate, "data rate"),
+                s("overhead", Size, "bytes added to each packet below IP"),
+                s("delay", Duration, "propagation delay"),
+                s("jitter", Table("jitter"), "random addition to the delay"),
+                s("reorder", Flag, "whether jitter may let a packet overtake"),
+                s("loss", TextOr("loss"), "a share, or { gilbert_elliott | gilbert_elliott_time = {...} }"),
+                s("queue", Size, "bytes that may wait for the transmitter"),
+            ],
+        ),
+        (
+            "jitter",
+            &[
+                s("uniform", Duration, "even, up to this"),
+                s("normal", Duration, "normal, of this deviation"),
+                s("pareto", Duration, "Pareto, of this mean"),
+            ],
+        ),
+        (
+            "loss",
+            &[
+                s("gilbert_elliott", Table("gilbert_elliott"), "bursts, a step at each packet"),
+                s("gilbert_elliott_time", Table("gilbert_elliott_time"), "bursts in time"),
+            ],
+        ),
+        (
+            "gilbert_elliott",
+            &[
+                s("into_bad", Percent, "good to bad, a packet"),
+                s("out_of_bad", Percent, "bad to good, a packet"),
+                s("loss_in_good", Percent, "loss in the good state (default 0 %)"),
+                s("loss_in_bad", Percent, "loss in the bad state (default 100 %)"),
+            ],
+        ),
+        (
+            "gilbert_elliott_time",
+            &[
+                s("good", Duration, "mean time in the good state"),
+                s("bad", Duration, "mean time in the bad state"),
+                s("loss_in_good", Percent, "loss in the good state (default 0 %)"),
+                s("loss_in_bad", Percent, "loss in the bad state (default 100 %)"),
+            ],
+        ),
+        ("outage", &[s("at", Duration, "when, from the run's start"), s("for", Duration, "how long")]),
+        (
+            "fault",
+            &[
+                s("at", Duration, "when, from the run's start"),
+                s("broker", Word(&["kill", "restart", "pause"]), "what is done to it"),
+                s("back_after", Duration, "kill, restart: when it is started again"),
+                s("for", Duration, "pause: how long"),
+            ],
+        ),
+        (
+            "expect",
+            &[
+                s("guarantees", Texts, "\"all\", \"none\", or a list of guarantees (default all)"),
+                s("thresholds", Texts, "limits like \"p99(end_to_end, fleet = meter) < 20 s\""),
+            ],
+        ),
+    ]
+};
+
+/// The settings of a kind of table; fleets and subscribers have those of a device too.
+pub fn of(kind: &str) -> impl Iterator<Item = &'static Setting> {
+    let device = matches!(kind, "fleet" | "subscriber");
+    let kind = kind.to_owned();
+    TABLES
+        .iter()
+        .filter(move |(k, _)| *k == kind || (device && *k == "device"))
+        .flat_map(|(_, settings)| settings.iter())
+}
