@@ -25,6 +25,7 @@ pub mod verdict;
 pub mod link;
 pub mod mqtt;
 
+pub mod broker;
 pub mod scenario;
 
 pub mod device;

@@ -1,0 +1,62 @@
+//! A message inside the broker, shared by all who receive it.
+
+use crate::mqtt::QoS;
+use crate::mqtt::properties::{PropertiesBuf, Property};
+use crate::time::Instant;
+use std::sync::Arc;
+
+/// One application message.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Message {
+    pub topic: Box<str>,
+    pub payload: Box<[u8]>,
+    pub qos: QoS,
+    pub retain: bool,
+    /// Properties that are passed on unchanged [MQTT-3.3.2-4] [MQTT-3.3.2-15..20], as they came.
+    pub properties: Box<[u8]>,
+    /// When it expires (5.0).
+    pub expires: Option<Instant>,
+    /// The session that published it, for No Local.
+    pub from: u32,
+}
+
+/// A message on its way to one session.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Delivery {
+    pub message: Arc<Message>,
+    /// The lower of published and granted.
+    pub qos: QoS,
+    /// RETAIN as the subscriber gets it.
+    pub retain: bool,
+    /// Subscription identifiers of all matching subscriptions [MQTT-3.3.4-3..5].
+    pub identifiers: Vec<u32>,
+}
+
+impl Delivery {
+    /// The properties of the PUBLISH that goes out, with what is left of the expiry [MQTT-3.3.2-6].
+    pub fn properties(&self, now: Instant) -> PropertiesBuf {
+        let mut out = PropertiesBuf::default();
+        for property in PropertiesBuf::from_checked(&self.message.properties).iter() {
+            match property {
+                Property::MessageExpiryInterval(_) => {
+                    let left = self.message.expires.map_or(0, |at| at.since(now).as_secs());
+                    out.push(Property::MessageExpiryInterval(u32::try_from(left).unwrap_or(u32::MAX)));
+                }
+                // Of the connection it came on, not of the message.
+                Property::TopicAlias(_) | Property::SubscriptionIdentifier(_) => {}
+                other => {
+                    out.push(other);
+                }
+            }
+        }
+        for id in &self.identifiers {
+            out.push(Property::SubscriptionIdentifier(*id));
+        }
+        out
+    }
+
+    /// True if it must not be sent for the first time any more [MQTT-3.3.2-5].
+    pub fn is_expired(&self, now: Instant) -> bool {
+        self.message.expires.is_some_and(|at| at <= now)
+    }
+}
