@@ -29,3 +29,8 @@ pub mod broker;
 pub mod scenario;
 
 pub mod device;
+pub mod target;
+
+pub mod run;
+
+pub mod cli;

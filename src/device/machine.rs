@@ -20,8 +20,9 @@ pub struct Io<'a> {
     pub tx: &'a mut Vec<u8>,
     /// Events for the judges.
     pub sink: &'a mut dyn Sink,
-    /// Whether the transport takes more messages now: acknowledgements are always written, new messages only then.
-    pub room: bool,
+    /// How many bytes the transport takes now: acknowledgements are always written, a new message is begun only while
+    /// `tx` holds fewer.
+    pub room: usize,
     /// What to tell the judges of when something was noticed ([`Event::seen`]).
     pub seen: Instant,
 }
@@ -126,7 +127,7 @@ impl Device {
             State::Up => self.session.next_deadline().unwrap_or(Instant::FAR),
             State::Done => return None,
         };
-        let message = self.plan.publishes.as_ref().and_then(|p| p.schedule.peek()).unwrap_or(Instant::FAR);
+        let message = self.next_message().unwrap_or(Instant::FAR);
         let life = self.next_cut.min(self.next_duty).min(self.offline_at());
         let at = state.min(message).min(life);
         (at < Instant::FAR).then_some(at)
@@ -153,6 +154,18 @@ impl Device {
             State::Done => true,
             _ => false,
         }
+    }
+
+    /// When the next message is due.
+    #[must_use]
+    pub fn next_message(&self) -> Option<Instant> {
+        self.plan.publishes.as_ref().and_then(|p| p.schedule.peek())
+    }
+
+    /// Messages that wait to be sent, or are in flight.
+    #[must_use]
+    pub fn backlog(&self) -> u64 {
+        self.outbox.waiting() as u64 + u64::from(self.outbox.in_flight())
     }
 
     /// True if the device is connected.
@@ -272,7 +285,7 @@ impl Device {
     }
 
     fn send_waiting(&mut self, now: Instant, io: &mut Io<'_>) {
-        while io.room && self.plan.publishes.is_some() {
+        while io.tx.len() < io.room && self.plan.publishes.is_some() {
             let Some(message) = self.outbox.front() else { break };
             let qos = self.plan.kind.qos;
             let packet_id = match qos {

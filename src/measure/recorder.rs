@@ -284,10 +284,10 @@ impl Recorder {
             sent: histogram(),
             over_time: BTreeMap::new(),
         });
-        track.intended.saturating_record(value);
-        track.sent.saturating_record(nanos(at.since(sent)).max(1));
+        track.intended.record(value).expect("histograms that grow take any value");
+        track.sent.record(nanos(at.since(sent)).max(1)).expect("histograms that grow take any value");
         if matches!(latency, Latency::PublishAck | Latency::EndToEnd) {
-            track.over_time.entry(interval).or_insert_with(super::coarse_histogram).saturating_record(value);
+            track.over_time.entry(interval).or_insert_with(super::coarse_histogram).record(value).expect("histograms that grow take any value");
         }
     }
 

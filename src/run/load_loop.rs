@@ -1,0 +1,363 @@
+//! A load loop: a thread of its own that wakes on a tick, sends what is due, reads all that came, and sleeps.
+//!
+//! Why a tick: a loop that wakes for each acknowledgement costs nearly twice the CPU a message. Arrival times do not
+//! suffer, since the kernel stamps what it receives.
+
+use super::judging::Batch;
+use super::pipe::{Direct, Linked, Pipe, Slot, descriptor};
+use super::plan::Planned;
+use super::socket::Socket;
+use crate::clock::Clock;
+use crate::device::{Device, Io};
+use crate::measure::histogram;
+use crate::measure::summary::WireCost;
+use crate::time::{Duration, Instant, nanos};
+use crate::trace::Event;
+use hdrhistogram::Histogram;
+use rustix::event::epoll::{self, EventData, EventFlags};
+use rustix::fd::OwnedFd;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::mpsc::{Receiver, Sender};
+
+/// What the coordinator tells the loops.
+pub(super) const RUNNING: u8 = 0;
+/// Links are healed: the drain has begun.
+pub(super) const HEALED: u8 = 1;
+/// The run is over.
+pub(super) const OVER: u8 = 2;
+
+/// How long after the heal a connection must have made progress, or is reset (assumed).
+const STALL: Duration = Duration::from_secs(8);
+/// Sockets that were vanished from, kept open and silent at most; the oldest close beyond that.
+const MAX_SILENT: usize = 2_000;
+
+/// What a loop needs to begin.
+pub(super) struct Setup {
+    pub number: usize,
+    pub clients: Vec<Planned>,
+    pub groups: usize,
+    pub addr: SocketAddr,
+    pub clock: Clock,
+    pub tick: Duration,
+    pub phase: Arc<AtomicU8>,
+    pub batches: Sender<super::judging::Message>,
+    pub empties: Receiver<Vec<Event>>,
+}
+
+/// What a loop leaves behind.
+pub(super) struct Leavings {
+    /// By group; none for groups without links here.
+    pub wire: Vec<Option<WireCost>>,
+    pub slip: Histogram<u64>,
+    pub lag: Histogram<u64>,
+    pub stamped: u64,
+    pub unstamped: u64,
+    /// What the harness could not do (descriptors, ports), first occurrence and count.
+    pub trouble: Option<(String, u64)>,
+    pub zombies_dropped: u64,
+}
+
+/// What the clients of a loop share.
+pub(super) struct Shared<'a> {
+    pub epoll: &'a OwnedFd,
+    pub addr: SocketAddr,
+    pub tx: Vec<u8>,
+    pub buffer: Vec<u8>,
+    pub slip: Histogram<u64>,
+    events: Vec<Event>,
+    clock: Clock,
+    /// The latest time any event was seen at: they never go back.
+    seen: Instant,
+    lingering: VecDeque<(Instant, Socket)>,
+    silent: VecDeque<Socket>,
+    stamped: u64,
+    unstamped: u64,
+    trouble: Option<(String, u64)>,
+}
+
+impl Shared<'_> {
+    /// Now, never going back.
+    pub fn now(&mut self) -> Instant {
+        self.seen = self.seen.max(self.clock.now());
+        self.seen
+    }
+
+    /// Lets a device handle something: it writes into `tx` and tells the judges.
+    pub fn with_io(&mut self, room: usize, now: Instant, f: impl FnOnce(&mut Io<'_>)) {
+        self.seen = self.seen.max(now);
+        let mut io = Io { tx: &mut self.tx, sink: &mut self.events, room, seen: self.seen };
+        f(&mut io);
+    }
+
+    /// When bytes arrived: the kernel's stamp, where it has one that is not in the future.
+    pub fn arrival(&mut self, stamp: Option<u64>, seen: Instant) -> Instant {
+        match stamp.map(|s| self.clock.from_wall(s)) {
+            Some(at) if at > Instant::ZERO && at <= seen => {
+                self.stamped += 1;
+                at
+            }
+            _ => {
+                self.unstamped += 1;
+                seen
+            }
+        }
+    }
+
+    pub fn register(&mut self, socket: &Socket, index: u32, part: u32, write: bool, new: bool) {
+        register(self.epoll, socket, index, part, write, new);
+    }
+
+    pub fn pause_reading(&mut self, socket: &Socket) {
+        let _ = epoll::delete(self.epoll, descriptor(socket));
+    }
+
+    /// Something of the harness' own failed.
+    pub fn trouble(&mut self, error: &std::io::Error) {
+        match &mut self.trouble {
+            Some((_, count)) => *count += 1,
+            None => self.trouble = Some((error.to_string(), 1)),
+        }
+    }
+
+    /// Keeps a socket until its FIN is surely out: closing it with unread bytes would reset it.
+    pub fn linger(&mut self, socket: Socket) {
+        let _ = epoll::delete(self.epoll, descriptor(&socket));
+        let now = self.now();
+        self.lingering.push_back((now + Duration::from_secs(1), socket));
+    }
+
+    pub fn keep_silent(&mut self, socket: Socket) {
+        let _ = epoll::delete(self.epoll, descriptor(&socket));
+        self.silent.push_back(socket);
+        if self.silent.len() > MAX_SILENT {
+            self.silent.pop_front();
+        }
+    }
+
+    fn bury(&mut self, now: Instant) {
+        while self.lingering.front().is_some_and(|(at, _)| *at <= now) {
+            self.lingering.pop_front();
+        }
+    }
+}
+
+/// Sets what is waited for on a socket; level-triggered.
+pub(super) fn register(epoll: &OwnedFd, socket: &Socket, index: u32, part: u32, write: bool, new: bool) {
+    let data = EventData::new_u64((u64::from(index) << 32) | u64::from(part));
+    // A socket that is connecting is waited for by its writability alone.
+    let flags = match (new, write) {
+        (true, _) => EventFlags::OUT,
+        (false, true) => EventFlags::IN | EventFlags::OUT,
+        (false, false) => EventFlags::IN,
+    };
+    let descriptor = descriptor(socket);
+    if new || epoll::modify(epoll, descriptor, data, flags).is_err() {
+        let _ = epoll::add(epoll, descriptor, data, flags);
+    }
+}
+
+/// Runs a loop to the end of the run.
+///
+/// # Errors
+/// If the system gives no epoll.
+pub(super) fn run(setup: Setup) -> std::io::Result<Leavings> {
+    let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+    let Setup { number, clients, groups, addr, clock, tick, phase, batches, empties } = setup;
+    let mut shared = Shared {
+        epoll: &epoll,
+        addr,
+        tx: Vec::with_capacity(4096),
+        buffer: vec![0; 64 * 1024],
+        slip: histogram(),
+        events: Vec::with_capacity(1024),
+        clock,
+        seen: Instant::ZERO,
+        lingering: VecDeque::new(),
+        silent: VecDeque::new(),
+        stamped: 0,
+        unstamped: 0,
+        trouble: None,
+    };
+    let slots = clients.into_iter().zip(0..).map(|(c, index)| Slot {
+        device: Device::new(c.plan),
+        group: c.group,
+        pipe: c.path.map_or_else(|| Pipe::Direct(Direct::default()), |p| Pipe::Linked(Box::new(Linked::new(p)))),
+        armed: Instant::FAR,
+        index,
+    });
+    let mut this = Loop {
+        slots: slots.collect(),
+        timers: BinaryHeap::new(),
+        clock,
+        tick,
+        lag: histogram(),
+        ready: Vec::with_capacity(1024),
+        healed_at: None,
+        stall_checked: false,
+    };
+    for i in 0..this.slots.len() {
+        this.arm(i);
+    }
+    loop {
+        let told = phase.load(Ordering::Relaxed);
+        let now = this.sleep_to_tick(&mut shared);
+        if told >= HEALED {
+            this.heal(now, &mut shared);
+        }
+        this.turn(now, &mut shared)?;
+        if told >= OVER {
+            this.end(&mut shared);
+        }
+        let events = std::mem::replace(&mut shared.events, empties.try_recv().unwrap_or_default());
+        let pending = this.pending(told, now);
+        let until = shared.now();
+        let batch = Batch { source: number, events, until, pending, last: told >= OVER };
+        if batches.send(super::judging::Message::Batch(batch)).is_err() || told >= OVER {
+            break;
+        }
+    }
+    Ok(this.leave(shared, groups))
+}
+
+struct Loop {
+    slots: Vec<Slot>,
+    timers: BinaryHeap<Reverse<(Instant, u32)>>,
+    clock: Clock,
+    tick: Duration,
+    lag: Histogram<u64>,
+    ready: Vec<epoll::Event>,
+    healed_at: Option<Instant>,
+    stall_checked: bool,
+}
+
+impl Loop {
+    fn arm(&mut self, i: usize) {
+        let slot = &mut self.slots[i];
+        let at = slot.next_deadline();
+        if at < slot.armed {
+            slot.armed = at;
+            self.timers.push(Reverse((at, slot.index)));
+        }
+    }
+
+    #[allow(clippy::disallowed_methods, reason = "the loop's one place to wait")]
+    fn sleep_to_tick(&mut self, s: &mut Shared<'_>) -> Instant {
+        let tick = nanos(self.tick).max(1);
+        let before = self.clock.now();
+        let next = Instant::from_nanos((before.as_nanos() / tick + 1) * tick);
+        std::thread::sleep(next.since(before));
+        let now = s.now();
+        self.lag.record(nanos(now.since(next)).max(1)).expect("histograms that grow take any value");
+        now
+    }
+
+    fn turn(&mut self, now: Instant, s: &mut Shared<'_>) -> std::io::Result<()> {
+        let no_wait = rustix::time::Timespec { tv_sec: 0, tv_nsec: 0 };
+        self.ready.clear();
+        match epoll::wait(s.epoll, rustix::buffer::spare_capacity(&mut self.ready), Some(&no_wait)) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        for i in 0..self.ready.len() {
+            let (token, flags) = (self.ready[i].data.u64(), self.ready[i].flags);
+            #[allow(clippy::cast_possible_truncation, reason = "the two halves of the token")]
+            let (index, part) = ((token >> 32) as usize, token as u32);
+            let readable = flags.intersects(EventFlags::IN | EventFlags::HUP | EventFlags::ERR);
+            let at = s.now();
+            self.slots[index].ready(part, readable, flags.contains(EventFlags::OUT), at, s);
+            self.arm(index);
+        }
+        // A full buffer: more is ready than one call tells; it comes at the next tick.
+        if self.ready.len() == self.ready.capacity() {
+            self.ready.reserve(self.ready.capacity() * 2);
+        }
+        while let Some(Reverse((at, index))) = self.timers.peek().copied()
+            && at <= now
+        {
+            self.timers.pop();
+            let slot = &mut self.slots[index as usize];
+            if slot.armed != at {
+                continue; // armed anew since
+            }
+            slot.armed = Instant::FAR;
+            slot.handle_deadline(now, s);
+            self.arm(index as usize);
+        }
+        s.bury(now);
+        Ok(())
+    }
+
+    /// All links are healed at once; a while later, who makes no progress is reset.
+    fn heal(&mut self, now: Instant, s: &mut Shared<'_>) {
+        let Some(at) = self.healed_at else {
+            self.healed_at = Some(now);
+            for i in 0..self.slots.len() {
+                let slot = &mut self.slots[i];
+                if let Pipe::Linked(l) = &mut slot.pipe {
+                    l.path.heal();
+                    l.packets_at_heal = Some(l.packets());
+                }
+                s.with_io(0, now, |io| slot.device.handle_heal(false, now, io));
+                slot.settle(now, s);
+                self.arm(i);
+            }
+            return;
+        };
+        if self.stall_checked || now.since(at) < STALL {
+            return;
+        }
+        self.stall_checked = true;
+        for i in 0..self.slots.len() {
+            let slot = &mut self.slots[i];
+            let stalled = match &mut slot.pipe {
+                Pipe::Linked(l) => {
+                    let moved = l.packets_at_heal != Some(l.packets());
+                    !moved && (l.path.is_busy() || slot.device.is_busy() || !slot.device.is_settled())
+                }
+                Pipe::Direct(_) => false,
+            };
+            if stalled {
+                s.with_io(0, now, |io| slot.device.handle_heal(true, now, io));
+                slot.settle(now, s);
+                self.arm(i);
+            }
+        }
+    }
+
+    fn end(&mut self, s: &mut Shared<'_>) {
+        let now = s.now();
+        for slot in &mut self.slots {
+            s.with_io(usize::MAX, now, |io| slot.device.handle_end(now, io));
+            slot.settle(now, s);
+        }
+    }
+
+    /// How much is still to be done, for the coordinator: counted in the drain alone, and not at every tick.
+    fn pending(&self, told: u8, now: Instant) -> Option<u64> {
+        let tick = nanos(self.tick).max(1);
+        if told < HEALED || (now.as_nanos() / tick) % 64 != 0 {
+            return None;
+        }
+        Some(self.slots.iter().map(|s| s.device.backlog() + u64::from(!s.device.is_settled())).sum())
+    }
+
+    fn leave(self, s: Shared<'_>, groups: usize) -> Leavings {
+        let mut wire: Vec<Option<WireCost>> = vec![None; groups];
+        let mut zombies_dropped = 0;
+        for slot in &self.slots {
+            if let Pipe::Linked(l) = &slot.pipe {
+                let cost = l.path.wire();
+                let sum = wire[usize::from(slot.group)].get_or_insert_default();
+                sum.up.add(&cost.up);
+                sum.down.add(&cost.down);
+                zombies_dropped += l.path.zombies_dropped();
+            }
+        }
+        let Shared { slip, stamped, unstamped, trouble, .. } = s;
+        Leavings { wire, slip, lag: self.lag, stamped, unstamped, trouble, zombies_dropped }
+    }
+}

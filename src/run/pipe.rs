@@ -1,0 +1,493 @@
+//! A device with its way to the broker: a direct socket, or a link whose gateway has one.
+
+use super::load_loop::Shared;
+use super::socket::{Read, Socket};
+use crate::device::{Closed, Device, Want};
+use crate::link::{GatewayEvent, Path, SensorState};
+use crate::time::Instant;
+use std::os::fd::AsFd;
+
+/// Bytes that may wait for a kernel socket before a device is told to wait.
+const DIRECT_ROOM: usize = 64 * 1024;
+/// Bytes from the broker that the gateway holds for the link before it stops reading.
+const GATEWAY_HOLDS: usize = 4 * 1024;
+
+/// One client in a load loop.
+pub(super) struct Slot {
+    pub device: Device,
+    pub group: u16,
+    pub pipe: Pipe,
+    /// The time at which its timer is set.
+    pub armed: Instant,
+    pub index: u32,
+}
+
+/// Its way to the broker.
+pub(super) enum Pipe {
+    Direct(Direct),
+    Linked(Box<Linked>),
+}
+
+/// A direct socket.
+#[derive(Default)]
+pub(super) struct Direct {
+    socket: Option<Socket>,
+    open: bool,
+    /// Tells this connection's events from those of earlier ones.
+    generation: u32,
+    unsent: Vec<u8>,
+}
+
+/// A link, and the gateway's sockets to the broker.
+pub(super) struct Linked {
+    pub path: Path,
+    state: SensorState,
+    unsent: Vec<u8>,
+    upstreams: Vec<Upstream>,
+    /// Reused for what comes out of the link.
+    received: Vec<u8>,
+    /// Packets carried when the links were healed, to see who makes no progress.
+    pub packets_at_heal: Option<u64>,
+}
+
+/// One of the gateway's sockets.
+struct Upstream {
+    conn: u32,
+    socket: Socket,
+    open: bool,
+    to_broker: Vec<u8>,
+    from_broker: Vec<u8>,
+    /// The broker has finished; the link is told when all was handed over.
+    broker_finished: bool,
+    /// The sensor has finished, and the broker was told.
+    sensor_finished: bool,
+    reading: bool,
+}
+
+impl Linked {
+    pub fn new(path: Path) -> Self {
+        Self {
+            path,
+            state: SensorState::Closed,
+            unsent: Vec::new(),
+            upstreams: Vec::new(),
+            received: Vec::new(),
+            packets_at_heal: None,
+        }
+    }
+
+    pub fn packets(&self) -> u64 {
+        let wire = self.path.wire();
+        wire.up.packets + wire.down.packets
+    }
+}
+
+impl Slot {
+    /// When something is due by itself.
+    pub fn next_deadline(&self) -> Instant {
+        let device = self.device.next_deadline().unwrap_or(Instant::FAR);
+        match &self.pipe {
+            Pipe::Direct(_) => device,
+            Pipe::Linked(l) => device.min(l.path.next_deadline().unwrap_or(Instant::FAR)),
+        }
+    }
+
+    /// Does what is due up to `now`, each thing at its own time.
+    pub fn handle_deadline(&mut self, now: Instant, s: &mut Shared) {
+        if let Some(due) = self.device.next_message().filter(|t| *t <= now) {
+            s.slip.record(crate::time::nanos(now.since(due)).max(1)).expect("histograms that grow take any value");
+        }
+        match &mut self.pipe {
+            Pipe::Direct(d) => {
+                let room = d.room();
+                s.with_io(room, now, |io| self.device.handle_deadline(now, io));
+                self.settle(now, s);
+            }
+            Pipe::Linked(_) => self.run_link(now, s),
+        }
+    }
+
+    fn run_link(&mut self, now: Instant, s: &mut Shared) {
+        loop {
+            let at = self.next_deadline();
+            if at > now {
+                return;
+            }
+            self.at(at, s);
+        }
+    }
+
+    /// One step of a linked client at time `at`.
+    fn at(&mut self, at: Instant, s: &mut Shared) {
+        let Pipe::Linked(l) = &mut self.pipe else { return };
+        l.path.poll(at);
+        if self.device.next_deadline().is_some_and(|t| t <= at) {
+            let room = l.room();
+            s.with_io(room, at, |io| self.device.handle_deadline(at, io));
+            self.settle(at, s);
+        }
+        self.gateway(at, s);
+        self.sensor(at, s);
+    }
+
+    // ---- the device's wishes ----
+
+    /// Does what the device wants, and hands on what it wrote.
+    pub fn settle(&mut self, now: Instant, s: &mut Shared) {
+        loop {
+            let want = self.device.poll_want();
+            // Bytes written before a reset are void, those before a close are not.
+            if !matches!(want, Some(Want::Reset | Want::Vanish)) && !s.tx.is_empty() {
+                self.write(now, s);
+            }
+            s.tx.clear();
+            let Some(want) = want else { return };
+            match (&mut self.pipe, want) {
+                (Pipe::Direct(d), Want::Open) => {
+                    if !d.connect(self.index, s) {
+                        s.with_io(0, now, |io| self.device.handle_closed(Closed::Harness, now, now, io));
+                    }
+                }
+                (Pipe::Direct(d), want) => d.leave(want, s),
+                (Pipe::Linked(l), want) => l.wish(want, now),
+            }
+        }
+    }
+
+    fn write(&mut self, now: Instant, s: &mut Shared) {
+        match &mut self.pipe {
+            Pipe::Direct(d) => d.write(&s.tx, self.index, s.epoll),
+            Pipe::Linked(l) => {
+                if l.unsent.is_empty() {
+                    let taken = l.path.write(&s.tx, now);
+                    l.unsent.extend_from_slice(&s.tx[taken..]);
+                } else {
+                    l.unsent.extend_from_slice(&s.tx);
+                }
+            }
+        }
+    }
+
+    // ---- a direct socket's events ----
+
+    /// The socket of that generation is ready.
+    pub fn ready(&mut self, generation: u32, readable: bool, writable: bool, now: Instant, s: &mut Shared) {
+        if matches!(self.pipe, Pipe::Linked(_)) {
+            return self.upstream_ready(generation, readable, writable, now, s);
+        }
+        let Pipe::Direct(d) = &mut self.pipe else { return };
+        if d.generation != generation || d.socket.is_none() {
+            return;
+        }
+        if !d.open {
+            return self.direct_opened(now, s);
+        }
+        if writable {
+            d.flush(self.index, s.epoll);
+            let room = d.room();
+            s.with_io(room, now, |io| self.device.handle_room(now, io));
+            self.settle(now, s);
+        }
+        if readable {
+            self.direct_read(now, s);
+        }
+    }
+
+    fn direct_opened(&mut self, now: Instant, s: &mut Shared) {
+        let Pipe::Direct(d) = &mut self.pipe else { return };
+        let Some(socket) = &d.socket else { return };
+        if socket.connected() {
+            d.open = true;
+            s.register(socket, self.index, d.generation, false, false);
+            s.with_io(DIRECT_ROOM, now, |io| self.device.handle_open(now, now, io));
+        } else {
+            d.socket = None;
+            s.with_io(0, now, |io| self.device.handle_closed(Closed::Reset, now, now, io));
+        }
+        self.settle(now, s);
+    }
+
+    fn direct_read(&mut self, now: Instant, s: &mut Shared) {
+        let Pipe::Direct(d) = &mut self.pipe else { return };
+        let Some(socket) = &d.socket else { return };
+        let mut buffer = std::mem::take(&mut s.buffer);
+        let read = socket.read(&mut buffer);
+        match read {
+            Read::Bytes(n, stamp) => {
+                let seen = s.now();
+                let at = s.arrival(stamp, seen);
+                let room = d.room();
+                s.with_io(room, seen, |io| self.device.handle_bytes(&buffer[..n], now, at, io));
+            }
+            Read::Nothing => {}
+            Read::Finished | Read::Reset => {
+                d.socket = None;
+                let how = if read == Read::Finished { Closed::Finished } else { Closed::Reset };
+                s.with_io(0, now, |io| self.device.handle_closed(how, now, now, io));
+            }
+        }
+        s.buffer = buffer;
+        self.settle(now, s);
+    }
+
+    // ---- a link's two ends ----
+
+    fn sensor(&mut self, at: Instant, s: &mut Shared) {
+        let Pipe::Linked(l) = &mut self.pipe else { return };
+        if !l.unsent.is_empty() {
+            let taken = l.path.write(&l.unsent, at);
+            l.unsent.drain(..taken);
+        }
+        let before = l.state;
+        l.received.clear();
+        l.path.read(&mut l.received, at);
+        l.state = l.path.sensor_state();
+        let after = l.state;
+        if before != after && after == SensorState::Open {
+            let room = l.room();
+            s.with_io(room, at, |io| self.device.handle_open(at, at, io));
+            self.settle(at, s);
+        }
+        let Pipe::Linked(l) = &mut self.pipe else { return };
+        if !l.received.is_empty() {
+            let received = std::mem::take(&mut l.received);
+            let room = l.room();
+            s.with_io(room, at, |io| self.device.handle_bytes(&received, at, at, io));
+            self.settle(at, s);
+            if let Pipe::Linked(l) = &mut self.pipe {
+                l.received = received;
+            }
+        }
+        if before != after && matches!(after, SensorState::PeerFinished | SensorState::Reset) {
+            let how = if after == SensorState::Reset { Closed::Reset } else { Closed::Finished };
+            if let Pipe::Linked(l) = &mut self.pipe {
+                l.unsent.clear();
+                l.path.finish(at);
+                l.state = SensorState::Closed;
+            }
+            s.with_io(0, at, |io| self.device.handle_closed(how, at, at, io));
+            self.settle(at, s);
+        } else if let Pipe::Linked(l) = &mut self.pipe
+            && l.state == SensorState::Open
+            && self.device.backlog() > 0
+        {
+            let room = l.room();
+            if room > 0 {
+                s.with_io(room, at, |io| self.device.handle_room(at, io));
+                self.settle(at, s);
+            }
+        }
+    }
+
+    fn gateway(&mut self, at: Instant, s: &mut Shared) {
+        let index = self.index;
+        let Pipe::Linked(l) = &mut self.pipe else { return };
+        while let Some(event) = l.path.poll_gateway() {
+            match event {
+                GatewayEvent::Open(conn) => match Socket::connect(s.addr) {
+                    Ok(socket) => {
+                        s.register(&socket, index, conn, true, true);
+                        l.upstreams.push(Upstream {
+                            conn,
+                            socket,
+                            open: false,
+                            to_broker: Vec::new(),
+                            from_broker: Vec::new(),
+                            broker_finished: false,
+                            sensor_finished: false,
+                            reading: true,
+                        });
+                    }
+                    Err(error) => {
+                        s.trouble(&error);
+                        l.path.refuse(conn, at);
+                    }
+                },
+                GatewayEvent::Finished(conn) => l.finish_upstream(conn),
+                GatewayEvent::Reset(conn) => {
+                    if let Some(place) = l.upstreams.iter().position(|u| u.conn == conn) {
+                        l.upstreams.remove(place).socket.reset_on_close();
+                    }
+                }
+            }
+        }
+        l.carry(at, index, s);
+    }
+
+    fn upstream_ready(&mut self, conn: u32, readable: bool, writable: bool, now: Instant, s: &mut Shared) {
+        let index = self.index;
+        let Pipe::Linked(l) = &mut self.pipe else { return };
+        l.path.poll(now);
+        let Some(place) = l.upstreams.iter().position(|u| u.conn == conn) else { return };
+        let upstream = &mut l.upstreams[place];
+        if !upstream.open {
+            if upstream.socket.connected() {
+                upstream.open = true;
+                s.register(&upstream.socket, index, conn, false, false);
+                l.path.accept(conn, now);
+            } else {
+                l.upstreams.remove(place);
+                l.path.refuse(conn, now);
+            }
+        } else {
+            if writable {
+                let taken = upstream.socket.write(&upstream.to_broker);
+                upstream.to_broker.drain(..taken);
+                s.register(&upstream.socket, index, conn, !upstream.to_broker.is_empty(), false);
+            }
+            if readable {
+                l.read_upstream(place, now, s);
+            }
+        }
+        l.carry(now, index, s);
+        self.sensor(now, s);
+        self.run_link(now, s);
+    }
+}
+
+impl Direct {
+    fn room(&self) -> usize {
+        if self.open && self.unsent.is_empty() { DIRECT_ROOM } else { 0 }
+    }
+
+    fn connect(&mut self, index: u32, s: &mut Shared) -> bool {
+        self.generation = self.generation.wrapping_add(1);
+        self.unsent.clear();
+        self.open = false;
+        match Socket::connect(s.addr) {
+            Ok(socket) => {
+                s.register(&socket, index, self.generation, true, true);
+                self.socket = Some(socket);
+                true
+            }
+            Err(error) => {
+                s.trouble(&error);
+                false
+            }
+        }
+    }
+
+    fn write(&mut self, bytes: &[u8], index: u32, epoll: &rustix::fd::OwnedFd) {
+        let Some(socket) = &self.socket else { return };
+        if !self.unsent.is_empty() {
+            return self.unsent.extend_from_slice(bytes);
+        }
+        let taken = socket.write(bytes);
+        if taken < bytes.len() {
+            self.unsent.extend_from_slice(&bytes[taken..]);
+            super::load_loop::register(epoll, socket, index, self.generation, true, false);
+        }
+    }
+
+    fn flush(&mut self, index: u32, epoll: &rustix::fd::OwnedFd) {
+        let Some(socket) = &self.socket else { return };
+        let taken = socket.write(&self.unsent);
+        self.unsent.drain(..taken);
+        if self.unsent.is_empty() {
+            super::load_loop::register(epoll, socket, index, self.generation, false, false);
+        }
+    }
+
+    fn leave(&mut self, want: Want, s: &mut Shared) {
+        let Some(socket) = self.socket.take() else { return };
+        self.open = false;
+        match want {
+            Want::Close => {
+                socket.finish();
+                s.linger(socket);
+            }
+            // Silent: the descriptor stays open, so that the broker sees nothing.
+            Want::Vanish => s.keep_silent(socket),
+            Want::Reset | Want::Open => socket.reset_on_close(),
+        }
+    }
+}
+
+impl Linked {
+    fn room(&mut self) -> usize {
+        if self.unsent.is_empty() { self.path.room() } else { 0 }
+    }
+
+    fn wish(&mut self, want: Want, now: Instant) {
+        match want {
+            Want::Open => {
+                self.unsent.clear();
+                self.path.connect(now);
+                self.state = SensorState::Connecting;
+                return;
+            }
+            Want::Close => self.path.finish(now),
+            Want::Reset => self.path.abort(now),
+            Want::Vanish => self.path.power_cut(),
+        }
+        self.unsent.clear();
+        self.state = SensorState::Closed;
+    }
+
+    fn finish_upstream(&mut self, conn: u32) {
+        if let Some(upstream) = self.upstreams.iter_mut().find(|u| u.conn == conn) {
+            upstream.sensor_finished = true;
+            upstream.socket.finish();
+        }
+    }
+
+    /// Moves bytes between the link's gateway end and the sockets, as far as each side takes them.
+    fn carry(&mut self, at: Instant, index: u32, s: &mut Shared) {
+        let Self { path, upstreams, .. } = self;
+        upstreams.retain_mut(|u| {
+            if !u.open {
+                return true;
+            }
+            if u.to_broker.is_empty() && path.gateway_unread(u.conn) > 0 {
+                path.gateway_read(u.conn, &mut u.to_broker, usize::MAX, at);
+                let taken = u.socket.write(&u.to_broker);
+                u.to_broker.drain(..taken);
+                if !u.to_broker.is_empty() {
+                    s.register(&u.socket, index, u.conn, true, false);
+                }
+            }
+            if !u.from_broker.is_empty() {
+                let taken = path.gateway_write(u.conn, &u.from_broker, at);
+                u.from_broker.drain(..taken);
+            }
+            if !u.reading && u.from_broker.len() < GATEWAY_HOLDS && !u.broker_finished {
+                u.reading = true;
+                s.register(&u.socket, index, u.conn, !u.to_broker.is_empty(), false);
+            }
+            if u.broker_finished && u.from_broker.is_empty() {
+                path.gateway_finish(u.conn, at);
+                return false;
+            }
+            true
+        });
+    }
+
+    fn read_upstream(&mut self, place: usize, now: Instant, s: &mut Shared) {
+        let u = &mut self.upstreams[place];
+        let read = u.socket.read(&mut s.buffer);
+        match read {
+            Read::Bytes(n, _) => {
+                u.from_broker.extend_from_slice(&s.buffer[..n]);
+                if u.from_broker.len() >= GATEWAY_HOLDS {
+                    u.reading = false;
+                    s.pause_reading(&u.socket);
+                }
+            }
+            Read::Nothing => {}
+            Read::Finished => {
+                u.broker_finished = true;
+                s.pause_reading(&u.socket);
+            }
+            Read::Reset => {
+                let conn = u.conn;
+                self.upstreams.remove(place);
+                self.path.gateway_reset(conn, now);
+            }
+        }
+    }
+}
+
+/// The socket's descriptor, for epoll.
+pub(super) fn descriptor(socket: &Socket) -> rustix::fd::BorrowedFd<'_> {
+    socket.as_fd()
+}

@@ -1,0 +1,310 @@
+//! From a scenario and a seed to devices and promises.
+
+use crate::device::backoff::Backoff;
+use crate::device::identity::{Directory, Layout};
+use crate::device::plan::{Kind, Plan, Publishes, Will};
+use crate::device::schedule::Schedule;
+use crate::link::Path;
+use crate::link::spec::LinkSpec;
+use crate::mqtt::{QoS, Version};
+use crate::promise::{self, BrokerPromises, Promises, SessionPromise};
+use crate::scenario::model::{DeviceSpec, Fleet, Payload, PublishSpec, Scenario, SessionSpec};
+use crate::seed::Stream;
+use crate::time::{Duration, Instant};
+use crate::trace::{ClientId, FaultKind, FaultMark};
+use std::sync::Arc;
+
+/// One client, ready to be made.
+#[derive(Debug)]
+pub struct Planned {
+    /// The device.
+    pub plan: Plan,
+    /// Its link, if it has one.
+    pub path: Option<Path>,
+    /// Its group's index.
+    pub group: u16,
+}
+
+/// A whole run, ready to begin.
+#[derive(Debug)]
+pub struct RunPlan {
+    /// What was promised.
+    pub promises: Arc<Promises>,
+    /// The clients, by id.
+    pub clients: Vec<Planned>,
+    /// When the steady phase begins.
+    pub steady_from: Instant,
+    /// When publishing stops and the drain begins.
+    pub drain_from: Instant,
+}
+
+/// One fleet or subscriber group, seen alike.
+struct GroupView<'a> {
+    name: &'a str,
+    count: u32,
+    device: &'a DeviceSpec,
+    fleet: Option<&'a Fleet>,
+}
+
+/// Plans a run. `nonce` marks its messages; `credentials` are the target's own, where a group has none.
+#[must_use]
+pub fn plan(
+    scenario: &Scenario,
+    seed: u64,
+    nonce: u32,
+    broker: BrokerPromises,
+    credentials: Option<&(String, String)>,
+) -> RunPlan {
+    let steady_from = Instant::ZERO + scenario.ramp;
+    let drain_from = steady_from + scenario.duration;
+    let subscribers = scenario.subscribers.iter().map(|s| GroupView {
+        name: &s.name,
+        count: s.count,
+        device: &s.device,
+        fleet: None,
+    });
+    let fleets = scenario.fleets.iter().map(|f| GroupView {
+        name: &f.name,
+        count: f.sensors,
+        device: &f.device,
+        fleet: Some(f),
+    });
+    // Subscribers first: their ids and their start do not depend on how many sensors there are.
+    let groups: Vec<GroupView<'_>> = subscribers.chain(fleets).collect();
+    let directory = Arc::new(directory(&groups, nonce));
+    let sensors: u32 = scenario.fleets.iter().map(|f| f.sensors).sum();
+    let mut promises = promises(scenario, &groups, broker);
+    let mut clients = Vec::new();
+    let mut started = 0;
+    for (g, group) in groups.iter().enumerate() {
+        let kind = Arc::new(kind(group, &directory, nonce, drain_from));
+        for index in 0..group.count {
+            let start = match group.fleet {
+                Some(_) => Instant::ZERO + scenario.ramp.mul_f64(f64::from(started) / f64::from(sensors.max(1))),
+                None => Instant::ZERO,
+            };
+            started += u32::from(group.fleet.is_some());
+            let id = ClientId(u32::try_from(clients.len()).expect("fewer than 2^32 clients"));
+            let entity = Entity { scenario, seed, group, index, id, nonce, steady_from, drain_from };
+            clients.push(Planned {
+                plan: entity.device(Arc::clone(&kind), start, credentials),
+                path: entity.path(),
+                group: u16::try_from(g).unwrap_or(u16::MAX),
+            });
+            promises.clients.push(entity.promise(u16::try_from(g).unwrap_or(u16::MAX)));
+        }
+    }
+    promises.faults.sort_by_key(|f| f.at);
+    RunPlan { promises: Arc::new(promises), clients, steady_from, drain_from }
+}
+
+fn directory(groups: &[GroupView<'_>], nonce: u32) -> Directory {
+    let mut directory = Directory::new(nonce);
+    for group in groups {
+        for index in 0..group.count {
+            let publishes = group.fleet.and_then(|f| f.publish.as_ref()).map(|p| {
+                let (payload, layout) = payload(p, group.name, index);
+                drop(payload);
+                (p.topic.fill(group.name, index), layout)
+            });
+            directory.push(publishes.as_ref().map(|(topic, layout)| (topic.as_str(), *layout)));
+        }
+    }
+    directory
+}
+
+fn payload(p: &PublishSpec, group: &str, index: u32) -> (Box<[u8]>, Layout) {
+    let (bytes, offset, hex) = match &p.payload {
+        Payload::Size(length) => (vec![b'.'; *length as usize], 0, false),
+        Payload::Template(t) => {
+            let offset = t.id_offset(group, index).expect("checked: {id} is there once");
+            (t.fill(group, index).into_bytes(), offset, true)
+        }
+    };
+    let length = u32::try_from(bytes.len()).expect("checked: payloads are below 4 GiB");
+    (bytes.into(), Layout { offset: u32::try_from(offset).unwrap_or(0), hex, length })
+}
+
+fn promises(scenario: &Scenario, groups: &[GroupView<'_>], broker: BrokerPromises) -> Promises {
+    let mut promises = Promises {
+        broker,
+        guarantees: scenario.expect.guarantees.clone(),
+        thresholds: scenario.expect.thresholds.clone(),
+        ..Promises::default()
+    };
+    for group in groups {
+        let device = group.device;
+        promises.groups.push(promise::Group {
+            name: group.name.to_owned(),
+            link: device.link.as_ref().map_or_else(|| "none".into(), |l| l.name.clone()),
+            clients: group.count,
+            publishes: group.fleet.and_then(|f| f.publish.as_ref()).map(|p| p.qos),
+            subscribes: !device.subscriptions.is_empty(),
+        });
+        if let Some(link) = &device.link {
+            promises.faults.extend(link.spec.outages.iter().map(|o| FaultMark {
+                at: o.at,
+                lasted: Some(o.lasts),
+                what: format!("link {}: outage", link.name),
+                kind: FaultKind::LinkOutage,
+            }));
+        }
+    }
+    promises.faults.sort_by(|a, b| (a.at, &a.what).cmp(&(b.at, &b.what)));
+    promises.faults.dedup();
+    promises
+}
+
+fn kind(group: &GroupView<'_>, directory: &Arc<Directory>, nonce: u32, drain_from: Instant) -> Kind {
+    let d = group.device;
+    let publish = group.fleet.and_then(|f| f.publish.as_ref());
+    let (persistent, session_expiry) = match d.session {
+        SessionSpec::Clean => (false, 0),
+        SessionSpec::Persistent(None) => (true, u32::MAX),
+        SessionSpec::Persistent(Some(t)) => (true, u32::try_from(t.as_secs().max(1)).unwrap_or(u32::MAX)),
+    };
+    Kind {
+        version: Version::from_level(d.mqtt_level).expect("checked: a known level"),
+        persistent,
+        session_expiry,
+        keep_alive: u16::try_from(d.keep_alive.as_secs()).unwrap_or(u16::MAX),
+        connect_timeout: d.connect_timeout,
+        window: d.window,
+        receive_maximum: d.receive_maximum,
+        outbox_limit: d.outbox.limit,
+        drop: d.outbox.drop,
+        offline: d.offline.clone(),
+        qos: publish.map_or(QoS::AtMostOnce, |p| qos(p.qos)),
+        retain: publish.is_some_and(|p| p.retain),
+        subscriptions: d.subscriptions.iter().map(|s| (qos(s.qos), s.no_local)).collect(),
+        duty_disconnects: publish.and_then(|p| p.schedule.duty).is_some_and(|d| d.disconnect),
+        power: group.fleet.and_then(|f| f.power).map(|p| (p.cut_every, p.off, p.keeps)),
+        directory: Arc::clone(directory),
+        nonce,
+        drain_from,
+    }
+}
+
+fn qos(q: u8) -> QoS {
+    QoS::from_u8(q).expect("checked: 0 to 2")
+}
+
+/// One client of one group.
+struct Entity<'a> {
+    scenario: &'a Scenario,
+    seed: u64,
+    group: &'a GroupView<'a>,
+    index: u32,
+    id: ClientId,
+    nonce: u32,
+    steady_from: Instant,
+    drain_from: Instant,
+}
+
+impl Entity<'_> {
+    /// The client's own stream of that name.
+    fn stream(&self, what: &str) -> Stream {
+        Stream::named(self.seed, &[self.group.name, &self.index.to_string(), what])
+    }
+
+    fn name(&self) -> String {
+        format!("{}-{}", self.group.name, self.index)
+    }
+
+    fn device(&self, kind: Arc<Kind>, start: Instant, credentials: Option<&(String, String)>) -> Plan {
+        let d = self.group.device;
+        let fill = |t: &crate::scenario::model::Template| t.fill(self.group.name, self.index).into_boxed_str();
+        let own = d.credentials.as_ref().map(|c| (fill(&c.user), c.password.as_ref().map(fill)));
+        let publish = self.group.fleet.and_then(|f| f.publish.as_ref());
+        Plan {
+            id: self.id,
+            kind,
+            // At most 23 characters, which every broker must take [MQTT-3.1.3-5].
+            client_id: format!("sq{:08x}-{}", self.nonce, self.id.0).into(),
+            credentials: own.or_else(|| credentials.map(|(u, p)| (u.as_str().into(), Some(p.as_str().into())))),
+            will: d.will.as_ref().map(|w| {
+                Box::new(Will {
+                    topic: fill(&w.topic),
+                    payload: w.payload.as_str().into(),
+                    qos: qos(w.qos),
+                    retain: w.retain,
+                    delay: u32::try_from(w.delay.as_secs()).unwrap_or(u32::MAX),
+                })
+            }),
+            filters: d
+                .subscriptions
+                .iter()
+                .map(|s| match &s.share {
+                    Some(share) => format!("$share/{share}/{}", fill(&s.filter)).into_boxed_str(),
+                    None => fill(&s.filter),
+                })
+                .collect(),
+            publishes: publish.map(|p| self.publishes(p)),
+            start,
+            backoff: Backoff::new(d.reconnect, self.stream("reconnect")),
+            power: self.stream("power"),
+        }
+    }
+
+    fn publishes(&self, p: &PublishSpec) -> Publishes {
+        let (payload, layout) = payload(p, self.group.name, self.index);
+        let stream = self.stream("schedule");
+        let tick = self.scenario.tick;
+        Publishes {
+            topic: p.topic.fill(self.group.name, self.index).into(),
+            payload,
+            layout,
+            schedule: Schedule::new(&p.schedule, stream, self.steady_from, self.drain_from, tick),
+        }
+    }
+
+    fn path(&self) -> Option<Path> {
+        let link = self.group.device.link.as_ref()?;
+        let spec: Arc<LinkSpec> = Arc::clone(&link.spec);
+        Some(Path::new(spec, self.stream("up"), self.stream("down"), self.stream("ports")))
+    }
+
+    fn promise(&self, group: u16) -> promise::Client {
+        let d = self.group.device;
+        let publish = self.group.fleet.and_then(|f| f.publish.as_ref());
+        promise::Client {
+            name: self.name(),
+            group,
+            mqtt_level: d.mqtt_level,
+            publishes: publish.map(|p| promise::Publishes {
+                topic: p.topic.fill(self.group.name, self.index),
+                qos: p.qos,
+                retain: p.retain,
+                length: payload(p, self.group.name, self.index).1.length,
+            }),
+            subscriptions: d
+                .subscriptions
+                .iter()
+                .map(|s| promise::Subscription {
+                    filter: s.filter.fill(self.group.name, self.index),
+                    share: s.share.clone(),
+                    qos: s.qos,
+                    no_local: s.no_local,
+                })
+                .collect(),
+            session: match d.session {
+                SessionSpec::Clean => SessionPromise::Clean,
+                SessionSpec::Persistent(expiry) => SessionPromise::Persistent(expiry),
+            },
+            maximum_packet_size: None,
+            window: d.window,
+        }
+    }
+}
+
+/// The longest that a link of this scenario takes for a round trip, without loss.
+#[must_use]
+pub fn longest_round_trip(scenario: &Scenario) -> Duration {
+    let devices = scenario.fleets.iter().map(|f| &f.device).chain(scenario.subscribers.iter().map(|s| &s.device));
+    let links = devices.filter_map(|d| d.link.as_ref());
+    let round = |l: &crate::scenario::model::NamedLink| {
+        use crate::scenario::explain::one_way;
+        Duration::from_secs_f64(one_way(&l.spec.up, 200) + one_way(&l.spec.down, 200))
+    };
+    links.map(round).max().unwrap_or(Duration::ZERO)
+}

@@ -1,0 +1,174 @@
+//! Where the broker under test comes from: a program that squall launches, or an address.
+
+pub mod address;
+pub mod manifest;
+pub mod process;
+pub mod ready;
+pub mod resources;
+
+use crate::measure::summary::ResourceSample;
+use crate::promise::BrokerPromises;
+use crate::time::{Duration, Instant};
+use address::Address;
+use manifest::Manifest;
+use process::Launched;
+use std::net::SocketAddr;
+use std::path::Path;
+
+/// Why a target cannot be had, in words for people: what is wrong, and how to mend it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TargetError {
+    /// What is wrong.
+    pub message: String,
+    /// How to mend it; may be empty.
+    pub mend: String,
+    /// True if the user asked for something that does not exist (exit 3); false if it could not be had (exit 4).
+    pub usage: bool,
+}
+
+impl TargetError {
+    /// The target cannot be had.
+    #[must_use]
+    pub fn unavailable(message: impl Into<String>, mend: impl Into<String>) -> Self {
+        Self { message: message.into(), mend: mend.into(), usage: false }
+    }
+
+    /// The user asked for something that does not exist.
+    #[must_use]
+    pub fn usage(message: impl Into<String>, mend: impl Into<String>) -> Self {
+        Self { message: message.into(), mend: mend.into(), usage: true }
+    }
+}
+
+/// What the user asked for.
+#[derive(Clone, Debug)]
+pub struct Wish<'a> {
+    /// A manifest's name, or a URL.
+    pub target: &'a str,
+    /// Addresses that are not on this machine are allowed.
+    pub remote: bool,
+    /// What load is about to be sent, in words.
+    pub load: &'a str,
+    /// Deliberate defects of the reference broker, as on its command line.
+    pub defects: &'a [String],
+    /// Where the broker's log and data go.
+    pub folder: &'a Path,
+}
+
+/// A broker that answers.
+#[derive(Debug)]
+pub struct Target {
+    /// Where it listens.
+    pub addr: SocketAddr,
+    /// Name and version.
+    pub name: String,
+    /// "launched" or "address".
+    pub kind: &'static str,
+    /// User and password from the URL.
+    pub credentials: Option<(String, String)>,
+    /// What it declares.
+    pub promises: BrokerPromises,
+    launched: Option<Launched>,
+}
+
+impl Target {
+    /// Starts or reaches the broker, and waits until it answers a CONNECT.
+    ///
+    /// # Errors
+    /// If there is no such target, or it cannot be had.
+    pub fn prepare(wish: &Wish<'_>) -> Result<Self, TargetError> {
+        if wish.target.contains("://") {
+            return Self::at_address(wish);
+        }
+        let manifest = Manifest::find(wish.target)?;
+        if !wish.defects.is_empty() && manifest.name != "reference" {
+            return Err(TargetError::usage("only the reference broker has defects", "leave --defect out"));
+        }
+        let extra: Vec<String> = wish.defects.iter().flat_map(|d| ["--defect".to_owned(), d.clone()]).collect();
+        let version = manifest.version();
+        let launched = Launched::start(&manifest, &extra, wish.folder)?;
+        let name = version.map_or_else(|| manifest.name.clone(), |v| format!("{} {v}", manifest.name));
+        let promises = manifest.promises(&name);
+        Ok(Self { addr: launched.addr(), name, kind: "launched", credentials: None, promises, launched: Some(launched) })
+    }
+
+    fn at_address(wish: &Wish<'_>) -> Result<Self, TargetError> {
+        let address = Address::parse(wish.target)?;
+        let addr = address.resolve()?;
+        if !addr.ip().is_loopback() && !wish.remote {
+            return Err(TargetError::usage(
+                format!("{address} is not on this machine; this run would send it {}", wish.load),
+                "add --remote if that broker is yours to load",
+            ));
+        }
+        let credentials = address.user.clone().map(|u| (u, address.password.clone().unwrap_or_default()));
+        ready::wait(addr, Duration::from_secs(5), credentials.as_ref(), || None).map_err(|why| {
+            TargetError::unavailable(format!("{address} does not answer: {why}"), "is a broker listening there?")
+        })?;
+        let name = address.to_string();
+        let promises = BrokerPromises { name: name.clone(), ..BrokerPromises::default() };
+        Ok(Self { addr, name, kind: "address", credentials, promises, launched: None })
+    }
+
+    /// Whether squall started it.
+    #[must_use]
+    pub fn is_launched(&self) -> bool {
+        self.launched.is_some()
+    }
+
+    /// Its process tree now; none where it cannot be seen.
+    #[must_use]
+    pub fn sample(&self, now: Instant) -> Option<ResourceSample> {
+        resources::sample(self.launched.as_ref()?.pid()?, now)
+    }
+
+    /// How it ended, if it ended unasked.
+    pub fn died(&mut self) -> Option<String> {
+        self.launched.as_mut()?.died()
+    }
+
+    /// Stops its process tree for a while (SIGSTOP).
+    ///
+    /// # Errors
+    /// If squall did not start it.
+    pub fn pause(&mut self) -> Result<(), TargetError> {
+        self.process()?.signal_tree(libc::SIGSTOP);
+        Ok(())
+    }
+
+    /// Lets it go on (SIGCONT).
+    ///
+    /// # Errors
+    /// If squall did not start it.
+    pub fn resume(&mut self) -> Result<(), TargetError> {
+        self.process()?.signal_tree(libc::SIGCONT);
+        Ok(())
+    }
+
+    /// kill -9.
+    ///
+    /// # Errors
+    /// If squall did not start it.
+    pub fn kill(&mut self) -> Result<(), TargetError> {
+        self.process()?.kill();
+        Ok(())
+    }
+
+    /// Starts it again, with the same data, on the same port.
+    ///
+    /// # Errors
+    /// If squall did not start it, or it does not come back.
+    pub fn start_again(&mut self) -> Result<(), TargetError> {
+        self.process()?.start_again()
+    }
+
+    /// Stops it by its own signal; says if it had to be killed.
+    pub fn stop(&mut self) -> Option<String> {
+        self.launched.as_mut()?.stop()
+    }
+
+    fn process(&mut self) -> Result<&mut Launched, TargetError> {
+        let message = "this scenario does something to the broker's process, which squall did not start";
+        self.launched.as_mut().ok_or_else(|| TargetError::usage(message, "use a target by name, or leave [[fault]] out"))
+    }
+}
