@@ -1,36 +1,255 @@
 //! `squall run`.
+
 use super::{colour, exit, target_error};
-use crate::scenario;
-use crate::target::{Target, Wish};
-use std::path::PathBuf;
+use crate::clock::Clock;
+use crate::report::{self, Report, ScenarioInfo, TargetInfo, TargetKind};
+use crate::run::{Outcome, Progress, Settings};
+use crate::scenario::model::Scenario;
+use crate::scenario::{self, explain};
+use crate::target::{Target, TargetError, Wish};
+use std::fs;
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 /// Arguments of `squall run`.
 #[derive(clap::Args)]
 pub(super) struct Args {
+    /// Scenario file
     file: PathBuf,
-    #[arg(long, default_value = "reference")]
+    /// A broker that squall knows (`squall targets`), or an address, mqtt://[user[:password]@]host:port
+    #[arg(long, default_value = "reference", value_name = "NAME|URL")]
     target: String,
+    /// Allow an address that is not on this machine
     #[arg(long)]
+    remote: bool,
+    /// Another seed than the file's
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Where the report's folder is made
+    #[arg(long, default_value = "reports", value_name = "DIR")]
+    out: PathBuf,
+    /// Take no excuse for a loss
+    #[arg(long)]
+    strict: bool,
+    /// A deliberate bug of the reference broker (`squall broker --defect list`)
+    #[arg(long, value_name = "NAME[:EVERY]")]
     defect: Vec<String>,
+    /// Load loops (threads); 0: as many as fit
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    loops: usize,
 }
 
 pub(super) fn run(args: &Args) -> u8 {
     let scenario = match scenario::load(&args.file) {
-        Ok(s) => s,
-        Err(e) => { eprint!("{}", e.render(colour(&std::io::stderr()))); return exit::USAGE; }
+        Ok(scenario) => scenario,
+        Err(errors) => {
+            eprint!("{}", errors.render(colour(&std::io::stderr())));
+            return exit::USAGE;
+        }
     };
-    let folder = std::path::PathBuf::from("/tmp/squall-x"); let _ = std::fs::create_dir_all(&folder);
-    let wish = Wish { target: &args.target, remote: false, load: "x", defects: &args.defect, folder: &folder };
-    let mut target = match Target::prepare(&wish) { Ok(t) => t, Err(e) => return target_error(&e) };
-    let mut last = 0;
-    let o = crate::run::run(&scenario, &mut target, crate::run::Settings { seed: scenario.seed, loops: 0, strict: false }, |p| {
-        let s = p.now.as_nanos() / 2_000_000_000; if s != last { last = s; eprintln!("{p:?}"); }
-    }, || 0);
-    let o = match o { Ok(o) => o, Err(e) => return target_error(&e) };
-    for g in &o.verdicts.guarantees { println!("{:?} {:?} {} {:?} {:?}", g.guarantee, g.outcome, g.sentence, g.breaches, g.hard_paths); }
-    for e in &o.verdicts.evidence { println!("{}", e.title); for m in &e.time_line { println!("   {:?} {} {:?} {} {}", m.at, m.who, m.direction, m.what, m.note); } }
-    for (g, n) in o.summary.groups.iter().zip(&o.promises.groups) { println!("{} {:?} {:?}", n.name, g.counts, g.wire); for l in &g.latencies { println!("  {:?} n={} p50={} p99={} max={}", l.latency, l.intended.len(), l.intended.value_at_quantile(0.5)/1000, l.intended.value_at_quantile(0.99)/1000, l.intended.max()/1000); } }
-    println!("{:?} {:?} {:?}", o.partial, o.notes, o.summary.harness.tainted);
-    println!("excuses {:?} cpu {:?} broker {:?}", o.verdicts.excuses, o.summary.harness.cpu, o.summary.broker_cpu);
-    exit::OK
+    // The folder first: a run whose report cannot be written is not worth its load.
+    let folder = match report::create_folder(&args.out, &scenario.name) {
+        Ok(folder) => folder,
+        Err(error) => {
+            eprintln!("squall: {error}");
+            return exit::USAGE;
+        }
+    };
+    match conduct(args, &scenario, &folder) {
+        Ok(code) => code,
+        Err(error) => {
+            let code = target_error(&error);
+            // Nothing was measured: only a broker's log is worth keeping.
+            tidy(&folder);
+            let _ = fs::remove_dir(&folder);
+            code
+        }
+    }
+}
+
+fn conduct(args: &Args, scenario: &Scenario, folder: &Path) -> Result<u8, TargetError> {
+    let seed = args.seed.unwrap_or(scenario.seed);
+    let load = explain::load(scenario);
+    let load = format!("about {:.0} messages, {:.0} a second, from {} clients", load.messages, load.rate, load.clients);
+    let wish = Wish { target: &args.target, remote: args.remote, load: &load, defects: &args.defect, folder };
+    let mut target = Target::prepare(&wish)?;
+    eprintln!("{} on {}: {load}", scenario.name, target.name);
+    let stop = watch_signals();
+    let started = Clock::wall_nanos() / 1_000_000_000;
+    let settings = Settings { seed, loops: args.loops, strict: args.strict };
+    let mut display = Display::new();
+    let outcome =
+        crate::run::run(scenario, &mut target, settings, |p| display.show(p), || stop.load(Ordering::Relaxed))?;
+    display.clear();
+    for note in outcome.notes.iter().cloned().chain(target.stop()) {
+        eprintln!("note: {note}");
+    }
+    tidy(folder);
+    Ok(tell(args, scenario, seed, started, &target, &outcome, folder))
+}
+
+/// Writes the report and shows its summary; the exit code.
+fn tell(
+    args: &Args,
+    scenario: &Scenario,
+    seed: u64,
+    started: u64,
+    target: &Target,
+    outcome: &Outcome,
+    folder: &Path,
+) -> u8 {
+    let mut verdicts = outcome.verdicts.clone();
+    verdicts.unseen.extend(outcome.notes.iter().cloned());
+    let report = Report::build(report::Inputs {
+        scenario: ScenarioInfo {
+            name: scenario.name.clone(),
+            about: scenario.about.clone(),
+            seed,
+            file: Some(args.file.display().to_string()),
+        },
+        target: TargetInfo {
+            name: target.name.clone(),
+            version: None,
+            kind: match (target.is_launched(), args.target == "reference") {
+                (true, true) => TargetKind::Reference,
+                (true, false) => TargetKind::Launched,
+                (false, _) => TargetKind::Address,
+            },
+        },
+        engine: engine(scenario),
+        again: again(args, seed),
+        promises: &outcome.promises,
+        verdicts: &verdicts,
+        summary: &outcome.summary,
+        faults: &outcome.faults,
+        started,
+        partial: outcome.partial.clone(),
+        target_died: outcome.died.clone(),
+    });
+    let written = report::write_all(&report, &outcome.summary, folder);
+    let page = folder.join("report.html");
+    let options = report::terminal::Options {
+        colour: colour(&std::io::stdout()),
+        width: 100,
+        page: page.is_file().then_some(&page),
+    };
+    print!("{}", report::terminal::render(&report, options));
+    if let Err(errors) = written {
+        eprintln!("squall: {errors}");
+    }
+    report.exit.code
+}
+
+/// Who speaks TCP, in a sentence.
+fn engine(scenario: &Scenario) -> String {
+    let fleets = scenario.fleets.iter().filter(|f| f.device.link.is_some()).map(|f| f.sensors);
+    let subscribers = scenario.subscribers.iter().filter(|s| s.device.link.is_some()).map(|s| s.count);
+    match fleets.chain(subscribers).sum::<u32>() {
+        0 => "TCP by the kernel, on direct sockets".into(),
+        1 => "TCP by smoltcp on both ends of 1 link; its gateway ends TCP, so the broker itself sees a clean connection".into(),
+        n => format!(
+            "TCP by smoltcp on both ends of {n} links; their gateways end TCP, so the broker itself sees clean connections"
+        ),
+    }
+}
+
+/// The command that runs it again; never with a password.
+fn again(args: &Args, seed: u64) -> String {
+    let target = report::without_passwords(&args.target);
+    let mut command = format!("squall run {} --target {target} --seed {seed}", args.file.display());
+    if args.strict {
+        command.push_str(" --strict");
+    }
+    if args.remote {
+        command.push_str(" --remote");
+    }
+    for defect in &args.defect {
+        command.push_str(" --defect ");
+        command.push_str(defect);
+    }
+    command
+}
+
+/// Takes away what only the broker's process needed.
+fn tidy(folder: &Path) {
+    let _ = fs::remove_dir_all(folder.join("broker-data"));
+    let _ = fs::remove_file(folder.join("broker.conf"));
+    let log = folder.join("broker.log");
+    if fs::metadata(&log).is_ok_and(|m| m.len() == 0) {
+        let _ = fs::remove_file(log);
+    }
+}
+
+/// Counts Ctrl-C and SIGTERM: once asks for an early end, twice leaves.
+fn watch_signals() -> Arc<AtomicU8> {
+    let count = Arc::new(AtomicU8::new(0));
+    let counter = Arc::clone(&count);
+    std::thread::spawn(move || {
+        let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
+        runtime.block_on(async {
+            use tokio::signal::unix::{SignalKind, signal};
+            let (Ok(mut interrupt), Ok(mut terminate)) =
+                (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+            else {
+                return;
+            };
+            loop {
+                tokio::select! {
+                    _ = interrupt.recv() => {}
+                    _ = terminate.recv() => {}
+                }
+                if counter.fetch_add(1, Ordering::Relaxed) == 0 {
+                    eprintln!("\nstopping: the drain begins, and what is there is written (again: leave at once)");
+                }
+            }
+        });
+    });
+    count
+}
+
+/// Shows where the run is: one line that changes on a terminal, a plain line every five seconds elsewhere.
+struct Display {
+    terminal: bool,
+    /// Step of the last line shown.
+    last: u64,
+}
+
+impl Display {
+    fn new() -> Self {
+        Self { terminal: std::io::stderr().is_terminal(), last: u64::MAX }
+    }
+
+    fn show(&mut self, p: Progress) {
+        let tenths = p.now.as_nanos() / 100_000_000;
+        let step = if self.terminal { tenths / 2 } else { tenths / 50 };
+        if step == self.last {
+            return;
+        }
+        self.last = step;
+        let until = if p.draining { p.end } else { p.drain_from };
+        let breaches = if p.breaches > 0 { format!(", {} BREACHES", p.breaches) } else { String::new() };
+        let line = format!(
+            "{:>4.0} s  {} (at most {:.0} s more)  {}/{} connected  {} sent, {} acknowledged, {} delivered, {} owed{breaches}",
+            p.now.as_secs_f64(),
+            if p.draining { "drain" } else { "load" },
+            until.since(p.now).as_secs_f64(),
+            p.connected,
+            p.clients,
+            p.sent,
+            p.acked,
+            p.delivered,
+            p.owed,
+        );
+        let mut out = std::io::stderr();
+        let _ = if self.terminal { write!(out, "\r\x1b[2K{line}") } else { writeln!(out, "{line}") };
+        let _ = out.flush();
+    }
+
+    fn clear(&self) {
+        if self.terminal {
+            eprint!("\r\x1b[2K");
+        }
+    }
 }
