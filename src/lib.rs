@@ -28,3 +28,5 @@ pub mod mqtt;
 pub mod scenario;
 
 pub mod device;
+
+pub mod report;

@@ -71,7 +71,7 @@ fn check_header(first: u8, version: Version, sender: Sender) -> Result<()> {
 
 fn check_publish_flags(flags: u8) -> Result<()> {
     match (flags >> 1) & 3 {
-        3 => Err(DecodeError::Qos3),                         // [MQTT-3.3.1-4]
+        3 => Err(DecodeError::Qos3),                        // [MQTT-3.3.1-4]
         0 if flags & 8 != 0 => Err(DecodeError::DupAtQos0), // [MQTT-3.3.1-2]
         _ => Ok(()),
     }

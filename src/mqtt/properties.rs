@@ -181,10 +181,9 @@ impl<'a> Property<'a> {
             | Self::WildcardSubscriptionAvailable(v)
             | Self::SubscriptionIdentifierAvailable(v)
             | Self::SharedSubscriptionAvailable(v) => out.push(v),
-            Self::ServerKeepAlive(v)
-            | Self::ReceiveMaximum(v)
-            | Self::TopicAliasMaximum(v)
-            | Self::TopicAlias(v) => put_u16(v, out),
+            Self::ServerKeepAlive(v) | Self::ReceiveMaximum(v) | Self::TopicAliasMaximum(v) | Self::TopicAlias(v) => {
+                put_u16(v, out)
+            }
             Self::MessageExpiryInterval(v)
             | Self::SessionExpiryInterval(v)
             | Self::WillDelayInterval(v)

@@ -37,18 +37,40 @@ pub struct SessionConfig {
 #[allow(missing_docs)]
 pub enum Happening<'a> {
     Nothing,
-    Connected { session_present: bool },
-    Refused { reason: u8 },
-    PubAck { token: u64, reason: u8 },
-    PubRec { token: u64, reason: u8 },
-    PubComp { token: u64, reason: u8 },
+    Connected {
+        session_present: bool,
+    },
+    Refused {
+        reason: u8,
+    },
+    PubAck {
+        token: u64,
+        reason: u8,
+    },
+    PubRec {
+        token: u64,
+        reason: u8,
+    },
+    PubComp {
+        token: u64,
+        reason: u8,
+    },
     /// A message, for the first time within its exchange.
     Message(Publish<'a>),
     /// A QoS 2 message again, for which PUBREC was sent already: to be ignored.
-    Repeat { id: PacketId },
-    SubAck { id: PacketId, codes: &'a [u8] },
-    UnsubAck { id: PacketId },
-    Disconnect { reason: u8 },
+    Repeat {
+        id: PacketId,
+    },
+    SubAck {
+        id: PacketId,
+        codes: &'a [u8],
+    },
+    UnsubAck {
+        id: PacketId,
+    },
+    Disconnect {
+        reason: u8,
+    },
 }
 
 /// A packet that the server must not have sent now.
@@ -335,12 +357,7 @@ impl Session {
         Ok(Happening::PubAck { token: self.finish(at), reason: ack.reason })
     }
 
-    fn pubrec(
-        &mut self,
-        ack: &Ack<'_>,
-        now: Instant,
-        out: &mut Vec<u8>,
-    ) -> Result<Happening<'static>, ProtocolError> {
+    fn pubrec(&mut self, ack: &Ack<'_>, now: Instant, out: &mut Vec<u8>) -> Result<Happening<'static>, ProtocolError> {
         // A second PUBREC is legal: ours was in flight when the first came [MQTT-4.3.3-4].
         let at = self.position(ack.packet_id, &[Stage::PubRec, Stage::PubComp])?;
         let token = self.outgoing[at].token;
