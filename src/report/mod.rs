@@ -4,6 +4,7 @@
 //! measured is said to be so, and never shown as 0. Output depends on the report alone (no clock, no hash order).
 
 mod build;
+pub mod chart;
 pub mod csv;
 mod exit;
 mod figures;

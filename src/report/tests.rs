@@ -1,7 +1,6 @@
 //! The exporters, on one run.
 
 use super::fixture::{Fixture, broken, held};
-use super::model::Report;
 use super::*;
 use std::path::PathBuf;
 
