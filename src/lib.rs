@@ -33,4 +33,6 @@ pub mod target;
 
 pub mod run;
 
+pub mod report;
+
 pub mod cli;

@@ -33,11 +33,11 @@ fn edges() -> Vec<(PathBuf, String, Vec<String>)> {
             continue;
         }
         let text = fs::read_to_string(&path).expect("readable");
-        let code: String =
-            text.lines().filter(|l| !l.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
-        let named = code.split("crate::").skip(1).map(|rest| {
-            rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>()
-        });
+        let code: String = text.lines().filter(|l| !l.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
+        let named = code
+            .split("crate::")
+            .skip(1)
+            .map(|rest| rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>());
         edges.push((inner, module, named.filter(|n| ORDER.contains(&n.as_str())).collect()));
     }
     assert!(edges.len() > 40, "the tree was found");

@@ -31,7 +31,10 @@ pub(super) fn run(args: &Args) -> u8 {
 }
 
 fn list() {
-    println!("{:<18} {:>10} {:>10} {:>9} {:>9} {:>6}  what it is", "preset", "kbit/s up", "down", "delay up", "loss", "MTU");
+    println!(
+        "{:<18} {:>10} {:>10} {:>9} {:>9} {:>6}  what it is",
+        "preset", "kbit/s up", "down", "delay up", "loss", "MTU"
+    );
     for preset in profile::all() {
         let spec = preset.spec();
         let rate = |r: Option<u64>| r.map_or("-".into(), |r| format!("{:.1}", r as f64 / 1e3));

@@ -28,8 +28,10 @@ pub mod exit {
 
 #[derive(Parser)]
 #[command(name = "squall", version, about = "Fleets of simulated sensors behind lossy links, against an MQTT broker")]
-#[command(after_help = "Exit codes: 0 all held, 1 a guarantee broken, 2 a threshold missed, 3 scenario or arguments wrong,\n\
-    4 target not to be had or died, 5 inconclusive, 70 internal")]
+#[command(
+    after_help = "Exit codes: 0 all held, 1 a guarantee broken, 2 a threshold missed, 3 scenario or arguments wrong,\n\
+    4 target not to be had or died, 5 inconclusive, 70 internal"
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -148,7 +148,10 @@ fn engine(scenario: &Scenario) -> String {
     let subscribers = scenario.subscribers.iter().filter(|s| s.device.link.is_some()).map(|s| s.count);
     match fleets.chain(subscribers).sum::<u32>() {
         0 => "TCP by the kernel, on direct sockets".into(),
-        1 => "TCP by smoltcp on both ends of 1 link; its gateway ends TCP, so the broker itself sees a clean connection".into(),
+        1 => {
+            "TCP by smoltcp on both ends of 1 link; its gateway ends TCP, so the broker itself sees a clean connection"
+                .into()
+        }
         n => format!(
             "TCP by smoltcp on both ends of {n} links; their gateways end TCP, so the broker itself sees clean connections"
         ),

@@ -287,7 +287,12 @@ impl Recorder {
         track.intended.record(value).expect("histograms that grow take any value");
         track.sent.record(nanos(at.since(sent)).max(1)).expect("histograms that grow take any value");
         if matches!(latency, Latency::PublishAck | Latency::EndToEnd) {
-            track.over_time.entry(interval).or_insert_with(super::coarse_histogram).record(value).expect("histograms that grow take any value");
+            track
+                .over_time
+                .entry(interval)
+                .or_insert_with(super::coarse_histogram)
+                .record(value)
+                .expect("histograms that grow take any value");
         }
     }
 

@@ -110,7 +110,10 @@ pub fn run(
     let left = cleanup::clean(target.addr, &leftovers, Duration::from_secs(20));
     if left > 0 {
         let all = leftovers.len();
-        outcome.notes.push(format!("{left} of {all} sessions or retained messages could not be taken away from {}", target.name));
+        outcome.notes.push(format!(
+            "{left} of {all} sessions or retained messages could not be taken away from {}",
+            target.name
+        ));
     }
     Ok(outcome)
 }
@@ -291,9 +294,7 @@ impl<'a> Conduct<'a> {
     /// Nothing is owed, and no client has anything left to do.
     fn is_settled(&self) -> bool {
         let pending = self.live.pending.lock().expect("nobody panics while holding it");
-        self.to_do.is_empty()
-            && self.live.owed.load(Ordering::Relaxed) == 0
-            && pending.iter().all(|p| *p == Some(0))
+        self.to_do.is_empty() && self.live.owed.load(Ordering::Relaxed) == 0 && pending.iter().all(|p| *p == Some(0))
     }
 
     /// What is not owed (QoS 0) may still be on its way.
@@ -471,7 +472,9 @@ fn harness(leavings: &[Leavings], cpu: Duration, wall: Duration, notes: &mut Vec
     }
     let zombies: u64 = leavings.iter().map(|l| l.zombies_dropped).sum();
     if zombies > 0 {
-        notes.push(format!("{zombies} connections that sensors had left behind were dropped at a gateway: more than 8 on one link"));
+        notes.push(format!(
+            "{zombies} connections that sensors had left behind were dropped at a gateway: more than 8 on one link"
+        ));
     }
     Harness {
         slip: (!slip.is_empty()).then_some(slip),

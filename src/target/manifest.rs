@@ -133,7 +133,8 @@ impl Manifest {
             return Self::parse(name, text);
         }
         let known: Vec<String> = Self::all()?.into_iter().map(|m| m.name).collect();
-        let near = nearest(name, known.iter().map(String::as_str)).map_or(String::new(), |n| format!("did you mean \"{n}\"? "));
+        let near = nearest(name, known.iter().map(String::as_str))
+            .map_or(String::new(), |n| format!("did you mean \"{n}\"? "));
         Err(TargetError::usage(
             format!("no target is called \"{name}\""),
             format!("{near}known: {}; or an address, mqtt://host:port", known.join(", ")),
@@ -203,7 +204,11 @@ impl Manifest {
             let mend = if self.install.debian.is_empty() {
                 String::new()
             } else {
-                format!("squall targets install {}   (Debian: apt-get install {})", self.name, self.install.debian.join(" "))
+                format!(
+                    "squall targets install {}   (Debian: apt-get install {})",
+                    self.name,
+                    self.install.debian.join(" ")
+                )
             };
             TargetError::unavailable(format!("{} is not installed", self.name), mend)
         })

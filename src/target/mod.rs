@@ -89,7 +89,14 @@ impl Target {
         let launched = Launched::start(&manifest, &extra, wish.folder)?;
         let name = version.map_or_else(|| manifest.name.clone(), |v| format!("{} {v}", manifest.name));
         let promises = manifest.promises(&name);
-        Ok(Self { addr: launched.addr(), name, kind: "launched", credentials: None, promises, launched: Some(launched) })
+        Ok(Self {
+            addr: launched.addr(),
+            name,
+            kind: "launched",
+            credentials: None,
+            promises,
+            launched: Some(launched),
+        })
     }
 
     fn at_address(wish: &Wish<'_>) -> Result<Self, TargetError> {
@@ -169,6 +176,8 @@ impl Target {
 
     fn process(&mut self) -> Result<&mut Launched, TargetError> {
         let message = "this scenario does something to the broker's process, which squall did not start";
-        self.launched.as_mut().ok_or_else(|| TargetError::usage(message, "use a target by name, or leave [[fault]] out"))
+        self.launched
+            .as_mut()
+            .ok_or_else(|| TargetError::usage(message, "use a target by name, or leave [[fault]] out"))
     }
 }

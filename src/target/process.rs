@@ -100,7 +100,8 @@ impl Launched {
                 .replace("{user}", &user())
         };
         if let Some(template) = self.manifest.config_template()? {
-            fs::write(&config, fill(&template)).map_err(|e| trouble("the broker's configuration cannot be written", e))?;
+            fs::write(&config, fill(&template))
+                .map_err(|e| trouble("the broker's configuration cannot be written", e))?;
         }
         let log = fs::OpenOptions::new()
             .create(true)

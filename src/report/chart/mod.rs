@@ -1,0 +1,316 @@
+//! The page's charts, each drawn twice: for a wide window and for a phone.
+
+mod axis;
+mod frame;
+
+use super::model::{FaultInfo, LatencyPoint, LatencySeries, Report};
+use super::{format, story};
+use axis::Axis;
+pub use frame::Ink;
+use frame::{Frame, Size, svg};
+use plotters::style::text_anchor::HPos;
+
+/// A chart with what stands around it.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Chart {
+    /// Its place in the page (`chart-percentiles-end_to_end`).
+    pub id: String,
+    /// Its title.
+    pub title: String,
+    /// How to read it, in a sentence.
+    pub about: String,
+    /// Its series.
+    pub legend: Vec<Key>,
+    /// For a wide window.
+    pub wide: String,
+    /// For a phone.
+    pub narrow: String,
+}
+
+/// A series in the legend.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Key {
+    /// Class of its stroke.
+    pub class: String,
+    /// Its name.
+    pub label: String,
+}
+
+const NARROW: Size = Size { width: 350, height: 250 };
+const WIDE: i32 = 1000;
+/// More fleets than this share one chart over time.
+const MANY: usize = 6;
+
+fn key(ink: Ink, label: &str) -> Key {
+    Key { class: ink.stroke_class(), label: label.to_owned() }
+}
+
+/// Draws for both widths.
+fn chart(id: &str, title: &str, about: &str, legend: Vec<Key>, height: i32, draw: impl Fn(Size) -> String) -> Chart {
+    let wide = draw(Size { width: WIDE, height });
+    let narrow = draw(Size { height: NARROW.height.min(height), ..NARROW });
+    Chart { id: format!("chart-{id}"), title: title.to_owned(), about: about.to_owned(), legend, wide, narrow }
+}
+
+/// Latency by percentile, a line a fleet; one chart for each latency that messages have.
+#[must_use]
+pub fn percentiles(report: &Report) -> Vec<Chart> {
+    ["end_to_end", "publish_ack"].into_iter().filter_map(|latency| percentile(report, latency)).collect()
+}
+
+fn percentile(report: &Report, latency: &str) -> Option<Chart> {
+    let curves: Vec<_> = report
+        .groups
+        .iter()
+        .filter_map(|g| g.latencies.iter().find(|l| l.key == latency).map(|l| (g, l)))
+        .filter(|(_, l)| !l.curve.is_empty())
+        .collect();
+    let title = &curves.first()?.1.title;
+    let points = || curves.iter().flat_map(|(_, l)| &l.curve);
+    let least = points().map(|p| p.seconds).fold(f64::INFINITY, f64::min).max(1e-6);
+    let largest = points().map(|p| p.seconds).fold(1e-6, f64::max);
+    let tail = |percentile: f64| -libm::log10((1.0 - percentile / 100.0).max(1e-12));
+    let last = points().map(|p| tail(p.percentile)).fold(0.0, f64::max);
+    let legend = (0..).zip(&curves).map(|(n, (g, l))| {
+        key(
+            Ink::Series(n),
+            &format!(
+                "{} (QoS {}, {} messages)",
+                g.name,
+                g.publishes.map_or_else(|| "-".to_owned(), |q| q.to_string()),
+                format::count(l.intended.count)
+            ),
+        )
+    });
+    let about = "From the intended time. Each step to the right is a rarer message; both axes are logarithmic.";
+    let label = format!("Chart: latency {title} by percentile for each fleet. The latency table has the figures.");
+    Some(chart(
+        &format!("percentiles-{latency}"),
+        &format!("{}, by percentile", capital(title)),
+        about,
+        legend.collect(),
+        320,
+        |size| {
+            svg(size, &axis::percentiles(last, size.narrow()), &axis::log_seconds(least, largest), &label, |frame| {
+                for (n, (_, latency)) in (0..).zip(&curves) {
+                    let line: Vec<_> =
+                        latency.curve.iter().map(|p| (tail(p.percentile), libm::log10(p.seconds.max(1e-6)))).collect();
+                    frame.line(&line, Ink::Series(n), 20);
+                }
+            })
+        },
+    ))
+}
+
+/// Latency over time: p50, p99 and the largest, a chart a fleet, with the faults.
+#[must_use]
+pub fn latency_over_time(report: &Report) -> Vec<Chart> {
+    let mut charts = Vec::new();
+    for group in report.groups.iter().filter(|g| g.publishes.is_some()) {
+        let mine = |latency: &str| {
+            report
+                .timeline
+                .latencies
+                .iter()
+                .find(|s| s.group == group.name && s.latency == latency && !s.points.is_empty())
+        };
+        if let Some(series) = mine("end_to_end").or_else(|| mine("publish_ack")) {
+            charts.push(over_time(report, series));
+        }
+        if charts.len() == MANY {
+            break;
+        }
+    }
+    charts
+}
+
+fn over_time(report: &Report, series: &LatencySeries) -> Chart {
+    let width = report.timeline.width;
+    let what = if series.latency == "end_to_end" { "end to end" } else { "publish to acknowledgement" };
+    let least = series.points.iter().map(|p| p.p50).fold(f64::INFINITY, f64::min).max(1e-6);
+    let largest = series.points.iter().map(|p| p.max).fold(1e-6, f64::max);
+    let lines: [(Ink, &str, u32, fn(&LatencyPoint) -> f64); 3] = [
+        (Ink::Dotted(3), "largest", 12, |p| p.max),
+        (Ink::Series(1), "p99", 18, |p| p.p99),
+        (Ink::Series(0), "p50", 20, |p| p.p50),
+    ];
+    let legend = lines.iter().rev().map(|(ink, name, ..)| key(*ink, name)).collect();
+    let about = format!(
+        "Messages by the time at which they were due, {} each; from the intended time. The latency axis is logarithmic.",
+        format::seconds(width)
+    );
+    let label = format!(
+        "Chart: latency {what} of {} over the run, with faults marked. timeline.csv has the figures.",
+        series.group
+    );
+    let title = format!("{}: {what}, over time", series.group);
+    chart(&format!("time-{}", super::write::file_name(&series.group)), &title, &about, legend, 250, |size| {
+        svg(size, &time_axis(report, size), &axis::log_seconds(least, largest), &label, |frame| {
+            marks(frame, report);
+            for (ink, _, tenths, value) in &lines {
+                for run in runs(&series.points) {
+                    let line: Vec<_> = run
+                        .iter()
+                        .map(|p| ((f64::from(p.interval) + 0.5) * width, libm::log10(value(p).max(1e-6))))
+                        .collect();
+                    frame.line(&line, *ink, *tenths);
+                }
+            }
+        })
+    })
+}
+
+/// Points that follow each other closely enough to be joined: at most two intervals without a value between them.
+fn runs(points: &[LatencyPoint]) -> impl Iterator<Item = &[LatencyPoint]> {
+    points.chunk_by(|a, b| b.interval - a.interval <= 3)
+}
+
+/// Messages offered, acknowledged and delivered over time, with the faults.
+#[must_use]
+pub fn messages(report: &Report) -> Option<Chart> {
+    let lines: Vec<(Ink, &str, Vec<f64>)> = vec![
+        (Ink::Series(4), "offered (due by the schedule)", rates(report, |i| i.offered)?),
+        (Ink::Series(0), "delivered (first copies)", rates(report, |i| i.delivered)?),
+        (Ink::Series(2), "acknowledged", rates(report, |i| i.acked)?),
+    ];
+    Some(counts(report, "messages", "Messages a second", "All fleets together.", &lines, 280))
+}
+
+/// Connected clients and lost connections over time.
+#[must_use]
+pub fn connections(report: &Report) -> Option<Chart> {
+    let each = |f: fn(&super::model::IntervalInfo) -> u64| {
+        report.timeline.intervals.iter().map(|i| super::metric::float(f(i))).collect::<Vec<_>>()
+    };
+    if report.timeline.intervals.iter().all(|i| i.connected == 0 && i.disconnects == 0) {
+        return None;
+    }
+    let lines = [
+        (Ink::Series(0), "connected at the interval's end", each(|i| i.connected)),
+        (Ink::Series(1), "connections lost in the interval", each(|i| i.disconnects)),
+    ];
+    Some(counts(report, "connections", "Connections", "All clients together.", &lines, 220))
+}
+
+fn rates(report: &Report, f: fn(&super::model::IntervalInfo) -> u64) -> Option<Vec<f64>> {
+    let line = &report.timeline;
+    (line.width > 0.0 && !line.intervals.is_empty())
+        .then(|| line.intervals.iter().map(|i| super::metric::float(f(i)) / line.width).collect())
+}
+
+fn counts(report: &Report, id: &str, title: &str, about: &str, lines: &[(Ink, &str, Vec<f64>)], height: i32) -> Chart {
+    let largest = lines.iter().flat_map(|l| &l.2).copied().fold(1.0, f64::max);
+    let legend = lines.iter().map(|(ink, name, _)| key(*ink, name)).collect();
+    let label =
+        format!("Chart: {} over the run, with faults marked. timeline.csv has the figures.", title.to_lowercase());
+    let y = axis::linear(largest, 5, axis::plain);
+    chart(id, title, about, legend, height, |size| {
+        svg(size, &time_axis(report, size), &y, &label, |frame| {
+            marks(frame, report);
+            for (ink, _, values) in lines {
+                let line: Vec<_> =
+                    (0_u32..).zip(values).map(|(i, v)| ((f64::from(i) + 0.5) * report.timeline.width, *v)).collect();
+                frame.line(&line, *ink, 18);
+            }
+        })
+    })
+}
+
+/// The broker's CPU and memory over time; empty where its process cannot be seen.
+#[must_use]
+pub fn broker(report: &Report) -> Vec<Chart> {
+    let samples = &report.broker.samples;
+    if samples.len() < 2 {
+        return Vec::new();
+    }
+    let cpu: Vec<_> = samples.iter().filter_map(|s| s.cores.map(|c| (s.at, c * 100.0))).collect();
+    let rss: Vec<_> = samples.iter().map(|s| (s.at, super::metric::float(s.rss))).collect();
+    let largest = |line: &[(f64, f64)]| line.iter().map(|p| p.1).fold(0.1, f64::max);
+    let per_cent = |x: f64| format!("{} %", axis::plain(x));
+    let parts = [
+        ("broker-cpu", "Broker: CPU, share of one core", axis::linear(largest(&cpu), 4, per_cent), cpu, Ink::Series(1)),
+        ("broker-memory", "Broker: resident memory", axis::memory(largest(&rss), 5), rss, Ink::Series(0)),
+    ];
+    let of = |(id, title, y, line, ink): (&str, &str, Axis, Vec<(f64, f64)>, Ink)| {
+        let label = format!("Chart: {title}, over the run, with faults marked.");
+        chart(id, title, "All processes of the broker's tree.", Vec::new(), 180, |size| {
+            svg(size, &time_axis(report, size), &y, &label, |frame| {
+                marks(frame, report);
+                frame.line(&line, ink, 18);
+            })
+        })
+    };
+    parts.into_iter().filter(|p| !p.3.is_empty()).map(of).collect()
+}
+
+/// Bytes a message by QoS: what MQTT itself needs, and what went over the link.
+#[must_use]
+pub fn wire(report: &Report) -> Option<Chart> {
+    let rows: Vec<_> = report.cost.iter().filter(|c| c.ip_bytes.is_some()).collect();
+    let largest = rows.iter().flat_map(|c| [c.ip_bytes, c.mqtt_bytes]).flatten().fold(0.0, f64::max);
+    if rows.is_empty() || largest <= 0.0 {
+        return None;
+    }
+    let bars = super::metric::float(rows.len() as u64);
+    let height = 60 + 56 * i32::try_from(rows.len()).unwrap_or(3);
+    let legend = vec![key(Ink::Series(0), "IP bytes, both ways"), key(Ink::Series(2), "of these, MQTT bytes")];
+    let label = "Chart: IP and MQTT bytes a message by QoS. The table has the figures.";
+    Some(chart("wire", "Bytes a message, by QoS", story::COST_NOTE, legend, height, |size| {
+        let most = if size.narrow() { 3 } else { 8 };
+        let mut x = axis::linear(largest * 1.02, most, axis::plain);
+        x.range.1 *= if size.narrow() { 1.25 } else { 1.08 };
+        let tick = |(n, c): (u32, &&super::model::QosCost)| axis::Tick {
+            at: bars - f64::from(n) - 0.5,
+            label: format!("QoS {}", c.qos),
+        };
+        let y = Axis { range: (0.0, bars), ticks: (0..).zip(&rows).map(tick).collect() };
+        svg(size, &x, &y, label, |frame| {
+            for (n, cost) in (0_u32..).zip(&rows) {
+                let middle = bars - f64::from(n) - 0.5;
+                for (value, half, ink) in
+                    [(cost.ip_bytes, 0.34, Ink::Series(0)), (cost.mqtt_bytes, 0.16, Ink::Series(2))]
+                {
+                    if let Some(value) = value {
+                        frame.block((0.0, middle - half), (value, middle + half), ink);
+                    }
+                }
+                let words = cost.ip_bytes.map_or_else(String::new, format::three_digits);
+                frame.words(&words, (cost.ip_bytes.unwrap_or(0.0), middle), (6, 0), HPos::Left, Ink::Text);
+            }
+        })
+    }))
+}
+
+fn time_axis(report: &Report, size: Size) -> Axis {
+    let last = super::metric::float(report.timeline.intervals.len() as u64) * report.timeline.width;
+    axis::time(last.max(report.phases.ended), if size.narrow() { 5 } else { 12 })
+}
+
+/// Marks the drain and the faults; a fault's words stand above it where there is room, else its number.
+fn marks(frame: &mut Frame<'_>, report: &Report) {
+    let (low, high) = (frame.bottom(), frame.top());
+    let phases = report.phases;
+    if phases.drain_from > 0.0 && phases.ended > phases.drain_from {
+        frame.block((phases.drain_from, low), (phases.ended, high), Ink::Drain);
+        frame.words("drain", (phases.ended, high), (-4, 10), HPos::Right, Ink::Text);
+    }
+    for fault in &report.faults {
+        frame.block((fault.at, low), (fault.at + fault.lasted.unwrap_or(0.0), high), Ink::Fault);
+    }
+    let mut free = 0.0;
+    for (n, fault) in (1..).zip(&report.faults) {
+        let next = report.faults.iter().map(|f: &FaultInfo| f.at).find(|at| *at > fault.at).unwrap_or(phases.ended);
+        let room = frame.pixels(fault.at, next.max(fault.at));
+        let short = n.to_string();
+        let words = if !frame.size().narrow() && Frame::fits(&fault.what, room) { &fault.what } else { &short };
+        if fault.at >= free {
+            frame.words(words, (fault.at, high), (0, -9), HPos::Left, Ink::FaultText);
+            free = if Frame::fits(words, room) { fault.at } else { next };
+        }
+    }
+}
+
+fn capital(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |c| c.to_uppercase().collect::<String>() + chars.as_str())
+}

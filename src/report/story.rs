@@ -1,0 +1,120 @@
+//! What several exporters say in the same words: evidence as plain text, the harness in a sentence, strength.
+
+use super::model::{EvidenceInfo, GuaranteeInfo, QosCost, Standing, ThresholdInfo, Way};
+use super::{Report, format};
+use std::fmt::Write;
+
+/// Evidence as a story with times, from both ends, in plain text; lines end with a line feed.
+#[must_use]
+pub fn text(evidence: &EvidenceInfo) -> String {
+    let mut out = format!("evidence {}   {}\n", evidence.number, evidence.title);
+    let whos = evidence.time_line.iter().map(|m| m.who.chars().count()).max().unwrap_or(0);
+    let whats = evidence.time_line.iter().map(|m| m.what.chars().count() + 3).max().unwrap_or(0);
+    if evidence.partial {
+        out.push_str("  (the beginning of the time line was no longer kept)\n");
+    }
+    for moment in &evidence.time_line {
+        let what = match moment.direction {
+            Way::Out => format!("{} ->", moment.what),
+            Way::In => format!("<- {}", moment.what),
+            Way::None => moment.what.clone(),
+        };
+        let at = format::moment(moment.at);
+        let line = format!("  {at:>9}  {:whos$}  {what:whats$}   {}", moment.who, moment.note);
+        writeln!(out, "{}", line.trim_end()).expect("a string takes every write");
+    }
+    writeln!(out, "  rule: {}", evidence.rule).expect("a string takes every write");
+    out
+}
+
+/// A threshold's value: `18.4 s`, or that it could not be measured.
+#[must_use]
+pub fn measured(threshold: &ThresholdInfo) -> String {
+    threshold.value.map_or_else(|| "could not be measured".to_owned(), |v| format::in_unit(v, threshold.unit))
+}
+
+/// The harness in a sentence: `trusted: p99 slip 0.30 ms, 11 % of one core`.
+#[must_use]
+pub fn harness(report: &Report) -> String {
+    let harness = &report.harness;
+    let slip =
+        harness.slip.map_or_else(|| "slip not measured".to_owned(), |f| format!("p99 slip {}", format::seconds(f.p99)));
+    let cpu = harness
+        .cores
+        .map_or_else(|| "own CPU not measured".to_owned(), |c| format!("{} of one core", format::per_cent(c)));
+    let verdict =
+        if harness.trusted { "trusted".to_owned() } else { format!("TAINTED: {}", harness.tainted.join("; ")) };
+    format!("{verdict}: {slip}, {cpu}")
+}
+
+/// How arrival times were taken.
+#[must_use]
+pub fn stamps(report: &Report) -> String {
+    if !report.harness.kernel_stamps {
+        return "arrival times are those of the load loops' wakes".to_owned();
+    }
+    let share = report.harness.stamped.map_or_else(String::new, |s| format!(" ({} of arrivals)", format::per_cent(s)));
+    format!("arrival times are the kernel's receive stamps{share}")
+}
+
+/// The broker's resources in a sentence.
+#[must_use]
+pub fn broker(report: &Report) -> String {
+    let broker = &report.broker;
+    let each = broker.cpu_per_message.map_or_else(String::new, |s| format!(" ({} a message)", format::seconds(s)));
+    let cpu = broker.cpu.map_or_else(|| "CPU not measured".to_owned(), |s| format!("CPU {}{each}", format::seconds(s)));
+    let memory = broker.rss_max.map_or_else(
+        || "memory not measured".to_owned(),
+        |b| format!("memory {} at most", format::bytes(super::metric::float(b))),
+    );
+    format!("{cpu}, {memory}")
+}
+
+/// A guarantee's sentence with what is not said by it.
+#[must_use]
+pub fn sentence(guarantee: &GuaranteeInfo) -> String {
+    match guarantee.standing {
+        Standing::NotEnoughEvidence => {
+            let why = guarantee.reason.as_deref().unwrap_or(&guarantee.sentence);
+            format!("not enough evidence: {why}")
+        }
+        Standing::HeldUntested => format!("{}; untested: {}", guarantee.sentence, guarantee.untested.join(", ")),
+        Standing::NotAsked if guarantee.sentence.is_empty() => "nobody asked for it".to_owned(),
+        _ => guarantee.sentence.clone(),
+    }
+}
+
+/// How strong the verdict is: `0 of 2,391 failed: under 0.13 % with 95 % confidence`.
+#[must_use]
+pub fn strength(guarantee: &GuaranteeInfo) -> Option<String> {
+    let cases = format::count(guarantee.cases);
+    match (guarantee.standing, guarantee.upper_bound) {
+        (Standing::NotAsked, _) => None,
+        (Standing::Broken, _) => Some(format!("{} of {cases} failed", format::count(guarantee.failures))),
+        (_, Some(bound)) if guarantee.cases > 0 && guarantee.failures == 0 => {
+            Some(format!("0 of {cases} failed: the true rate is at most {} (95 %)", format::per_cent(bound.min(1.0))))
+        }
+        _ => None,
+    }
+}
+
+/// The evidence that belongs to a guarantee.
+pub fn evidence_of<'a>(report: &'a Report, guarantee: &'a GuaranteeInfo) -> impl Iterator<Item = &'a EvidenceInfo> {
+    report.evidence.iter().filter(move |e| e.guarantee == guarantee.key)
+}
+
+/// A cost row's figures, as text: MQTT bytes, IP bytes, packets, retransmissions, time on the air.
+#[must_use]
+pub fn cost(cost: &QosCost) -> [String; 5] {
+    let number = |x: Option<f64>| x.map_or_else(|| format::MISSING.to_owned(), format::three_digits);
+    [
+        number(cost.mqtt_bytes),
+        number(cost.ip_bytes),
+        number(cost.packets),
+        number(cost.retransmissions),
+        format::seconds_or(cost.airtime),
+    ]
+}
+
+/// What the cost table leaves out or divides by.
+pub const COST_NOTE: &str = "What the publishing fleets' links carried, both ways, by messages sent; connecting, keep alive and retransmissions are in it.";
