@@ -2,6 +2,7 @@
 //! shared misreading can hide.
 
 #![allow(dead_code, missing_docs, unused_imports)]
+#![allow(clippy::enum_variant_names, reason = "a library's public names look like private ones here")]
 
 #[path = "../src/promise.rs"]
 mod promise;

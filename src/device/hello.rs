@@ -11,12 +11,10 @@ use crate::trace::Breach;
 pub(super) fn write_connect(plan: &Plan, session: &Session, clean: bool, tx: &mut Vec<u8>) {
     let properties = session.connect_properties();
     let mut will_properties = PropertiesBuf::default();
-    let will = plan.will.as_deref().map(|will| {
-        if will.delay > 0 {
-            will_properties.push(Property::WillDelayInterval(will.delay));
-        }
-        will
-    });
+    let will = plan.will.as_deref();
+    if let Some(delay) = will.map(|w| w.delay).filter(|d| *d > 0) {
+        will_properties.push(Property::WillDelayInterval(delay));
+    }
     let connect = Connect {
         version: plan.kind.version,
         clean_start: clean,

@@ -101,11 +101,11 @@ pub enum Resend {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Stage {
     /// QoS 1: PUBACK is awaited.
-    PubAck,
+    AwaitsPubAck,
     /// QoS 2: PUBREC is awaited.
-    PubRec,
+    AwaitsPubRec,
     /// QoS 2: PUBREL was sent, PUBCOMP is awaited.
-    PubComp,
+    Released,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -193,7 +193,7 @@ impl Session {
             return None;
         }
         let id = self.free_id()?;
-        let stage = if qos == QoS::ExactlyOnce { Stage::PubRec } else { Stage::PubAck };
+        let stage = if qos == QoS::ExactlyOnce { Stage::AwaitsPubRec } else { Stage::AwaitsPubAck };
         self.outgoing.push_back(Outgoing { id, stage, token });
         Some(id)
     }
@@ -244,7 +244,7 @@ impl Session {
     pub fn poll_resend(&mut self) -> Option<Resend> {
         let Outgoing { id, stage, token } = *self.outgoing.get(self.resent)?;
         self.resent += 1;
-        Some(if stage == Stage::PubComp { Resend::PubRel { id } } else { Resend::Publish { id, token } })
+        Some(if stage == Stage::Released { Resend::PubRel { id } } else { Resend::Publish { id, token } })
     }
 
     /// Takes a packet of the server's; answers go to `out`.
@@ -353,18 +353,18 @@ impl Session {
     }
 
     fn puback(&mut self, ack: &Ack<'_>) -> Result<Happening<'static>, ProtocolError> {
-        let at = self.position(ack.packet_id, &[Stage::PubAck])?;
+        let at = self.position(ack.packet_id, &[Stage::AwaitsPubAck])?;
         Ok(Happening::PubAck { token: self.finish(at), reason: ack.reason })
     }
 
     fn pubrec(&mut self, ack: &Ack<'_>, now: Instant, out: &mut Vec<u8>) -> Result<Happening<'static>, ProtocolError> {
         // A second PUBREC is legal: ours was in flight when the first came [MQTT-4.3.3-4].
-        let at = self.position(ack.packet_id, &[Stage::PubRec, Stage::PubComp])?;
+        let at = self.position(ack.packet_id, &[Stage::AwaitsPubRec, Stage::Released])?;
         let token = self.outgoing[at].token;
         if ack.reason >= 0x80 {
             self.finish(at); // the exchange ends, and the identifier is free [MQTT-4.3.3-4]
         } else {
-            self.outgoing[at].stage = Stage::PubComp;
+            self.outgoing[at].stage = Stage::Released;
             self.write_pubrel(ack.packet_id, out);
             self.note_sent(now);
         }
@@ -386,7 +386,7 @@ impl Session {
     }
 
     fn pubcomp(&mut self, ack: &Ack<'_>) -> Result<Happening<'static>, ProtocolError> {
-        let at = self.position(ack.packet_id, &[Stage::PubComp])?;
+        let at = self.position(ack.packet_id, &[Stage::Released])?;
         Ok(Happening::PubComp { token: self.finish(at), reason: ack.reason })
     }
 

@@ -28,17 +28,21 @@ pub fn is_filter(filter: &str) -> bool {
     true
 }
 
+/// A filter that begins with `$share/` and is no legal shared subscription.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct IllegalShare;
+
 /// The share group and the filter proper of `$share/group/filter`; none if it is not a shared subscription.
 ///
 /// # Errors
 /// If it begins with `$share/` and is not of that form [MQTT-4.8.2-1] [MQTT-4.8.2-2].
-pub fn split_share(filter: &str) -> Result<Option<(&str, &str)>, ()> {
+pub fn split_share(filter: &str) -> Result<Option<(&str, &str)>, IllegalShare> {
     let Some(rest) = filter.strip_prefix("$share/") else { return Ok(None) };
     match rest.split_once('/') {
         Some((group, proper)) if !group.is_empty() && !group.contains(['+', '#']) && is_filter(proper) => {
             Ok(Some((group, proper)))
         }
-        _ => Err(()),
+        _ => Err(IllegalShare),
     }
 }
 
@@ -63,7 +67,7 @@ mod tests {
         assert_eq!(split_share("a/b"), Ok(None));
         assert_eq!(split_share("$share/g/a/#"), Ok(Some(("g", "a/#"))));
         for bad in ["$share/g", "$share//a", "$share/+/a", "$share/g/", "$share/g/a#"] {
-            assert_eq!(split_share(bad), Err(()), "{bad}");
+            assert_eq!(split_share(bad), Err(IllegalShare), "{bad}");
         }
     }
 }

@@ -5,7 +5,7 @@ use super::{Inputs, Report, ScenarioInfo, TargetInfo, TargetKind};
 use crate::measure::summary::*;
 use crate::promise::*;
 use crate::time::{Duration, Instant, nanos};
-use crate::trace::{ClientId, FaultMark};
+use crate::trace::{ClientId, FaultKind, FaultMark};
 use crate::verdict::outcome::*;
 use hdrhistogram::Histogram;
 
@@ -65,9 +65,19 @@ impl Fixture {
 /// The run with a breach.
 pub fn broken() -> Fixture {
     let faults = vec![
-        FaultMark { at: at(50.0), lasted: Some(Duration::from_secs(20)), what: "link basement: outage".to_owned() },
-        FaultMark { at: at(90.0), lasted: Some(Duration::from_secs(5)), what: "broker killed".to_owned() },
-        FaultMark { at: at(130.0), lasted: None, what: "links healed".to_owned() },
+        FaultMark {
+            at: at(50.0),
+            lasted: Some(Duration::from_secs(20)),
+            what: "link basement: outage".to_owned(),
+            kind: FaultKind::LinkOutage,
+        },
+        FaultMark {
+            at: at(90.0),
+            lasted: Some(Duration::from_secs(5)),
+            what: "broker killed".to_owned(),
+            kind: FaultKind::BrokerKill,
+        },
+        FaultMark { at: at(130.0), lasted: None, what: "links healed".to_owned(), kind: FaultKind::LinkOutage },
     ];
     Fixture {
         promises: promises(&faults),

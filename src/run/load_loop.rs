@@ -339,7 +339,7 @@ impl Loop {
     /// How much is still to be done, for the coordinator: counted in the drain alone, and not at every tick.
     fn pending(&self, told: u8, now: Instant) -> Option<u64> {
         let tick = nanos(self.tick).max(1);
-        if told < HEALED || (now.as_nanos() / tick) % 64 != 0 {
+        if told < HEALED || !(now.as_nanos() / tick).is_multiple_of(64) {
             return None;
         }
         Some(self.slots.iter().map(|s| s.device.backlog() + u64::from(!s.device.is_settled())).sum())

@@ -115,9 +115,9 @@ fn read_direction(t: &Table<'_>, d: &mut Direction) {
     }
     d.delay = t.duration("delay").map_or(d.delay, |x| x.value);
     if let Some(jitter) = t.table("jitter", "jitter") {
-        let kinds: [(&'static str, fn(Duration) -> Jitter); 3] =
-            [("uniform", Jitter::Uniform), ("normal", Jitter::Normal), ("pareto", Jitter::Pareto)];
-        let given: Vec<Jitter> = kinds.iter().filter_map(|(k, f)| jitter.duration(k).map(|x| f(x.value))).collect();
+        let one = |key, kind: fn(Duration) -> Jitter| jitter.duration(key).map(|x| kind(x.value));
+        let all = [one("uniform", Jitter::Uniform), one("normal", Jitter::Normal), one("pareto", Jitter::Pareto)];
+        let given: Vec<Jitter> = all.into_iter().flatten().collect();
         match given[..] {
             [one] => d.jitter = one,
             _ => jitter.problem(jitter.span.clone(), "expected one of uniform, normal, pareto", ""),

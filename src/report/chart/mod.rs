@@ -129,7 +129,8 @@ fn over_time(report: &Report, series: &LatencySeries) -> Chart {
     let what = if series.latency == "end_to_end" { "end to end" } else { "publish to acknowledgement" };
     let least = series.points.iter().map(|p| p.p50).fold(f64::INFINITY, f64::min).max(1e-6);
     let largest = series.points.iter().map(|p| p.max).fold(1e-6, f64::max);
-    let lines: [(Ink, &str, u32, fn(&LatencyPoint) -> f64); 3] = [
+    type Pick = fn(&LatencyPoint) -> f64;
+    let lines: [(Ink, &str, u32, Pick); 3] = [
         (Ink::Dotted(3), "largest", 12, |p| p.max),
         (Ink::Series(1), "p99", 18, |p| p.p99),
         (Ink::Series(0), "p50", 20, |p| p.p50),

@@ -1,0 +1,283 @@
+//! Scenario in; exit code, verdict and files out. The built-in broker, real sockets, and its deliberate defects.
+
+mod support;
+
+use support::{SMALL, Scratch, run, squall};
+
+/// Inconclusive because the machine was too busy is no failure of what these tests are about.
+fn is_fine(code: i32) -> bool {
+    code == 0 || code == 5
+}
+
+#[test]
+fn a_healthy_broker_holds_and_every_file_is_there() {
+    let r = run(SMALL, &[]);
+    assert!(is_fine(r.code), "{}\n{}", r.stdout, r.stderr);
+    assert_eq!(r.broken(), Vec::<String>::new(), "{}", r.stdout);
+    for key in ["qos0", "qos1", "qos2", "order", "payload", "routing", "session", "protocol", "liveness"] {
+        assert!(r.standing(key).starts_with("held"), "{key}: {}", r.stdout);
+    }
+    for file in ["report.html", "report.json", "junit.xml", "summary.md", "latency.csv", "timeline.csv", "latency.hlog"] {
+        let length = std::fs::metadata(r.folder.join(file)).unwrap_or_else(|e| panic!("{file}: {e}")).len();
+        assert!(length > 100, "{file}");
+    }
+    assert!(!r.folder.join("broker-data").exists(), "the broker's data is taken away");
+    let page = std::fs::read_to_string(r.folder.join("report.html")).expect("written");
+    assert!(page.contains("<svg") && !page.contains("http://") | page.contains("www.w3.org"), "self-contained");
+}
+
+/// Each deliberate defect is caught by the oracle that it offends, by name.
+#[test]
+fn defects_are_caught_by_name() {
+    let cases = [
+        ("lose-acked:50", "qos1", "lost"),
+        ("duplicate-qos2:50", "qos2", "duplicated"),
+        ("duplicate-qos0:50", "qos0", "duplicated"),
+        ("reorder:50", "order", "out of order"),
+        ("corrupt-payload:50", "payload", "corrupt"),
+        ("truncate-payload:50", "payload", "corrupt"),
+        ("misroute:50", "routing", "wrong subscription"),
+        ("wrong-topic:50", "routing", "wrong topic"),
+        ("raise-qos:50", "qos1", "wrong QoS"),
+        ("drop-offline:2", "qos2", "lost"),
+        ("forget-session:1", "session", "session forgotten"),
+        ("invent-session:1", "session", "session invented"),
+        ("reverse-resume:1", "order", "out of order"),
+        ("stray-ack:20", "protocol", "unexpected packet"),
+        ("malformed:20", "protocol", "malformed packet"),
+        ("swallow-ack:50", "liveness", "stuck"),
+    ];
+    for (defect, guarantee, breach) in cases {
+        let r = run(SMALL, &["--defect", defect]);
+        assert_eq!(r.code, 1, "{defect}: {}\n{}", r.stdout, r.stderr);
+        assert!(r.breaches(guarantee).iter().any(|b| b == breach), "{defect}: {}", r.stdout);
+        let evidence = r.report()["evidence"].as_array().expect("a list").clone();
+        assert!(evidence.iter().any(|e| e["breach"] == breach), "{defect} has its story");
+    }
+}
+
+/// What is legal, though strange, breaks nothing.
+#[test]
+fn duplicates_at_qos_1_are_counted_and_legal() {
+    let r = run(SMALL, &["--defect", "duplicate-qos1:50"]);
+    assert!(is_fine(r.code), "{}", r.stdout);
+    assert!(r.report()["total"]["counts"]["duplicated"].as_u64().expect("counted") > 0);
+}
+
+/// A broker stopped for 3 s in a 20 s run of 10 sensors at 10/s: latency counts from the intended time.
+#[test]
+fn a_freeze_shows_in_the_percentiles() {
+    let scenario = r##"
+ramp = "500 ms"
+duration = "20 s"
+drain = "10 s"
+[fleet.s]
+sensors = 10
+publish = { topic = "f/{sensor}", qos = 1, every = "100 ms" }
+[subscriber.all]
+filters = [{ filter = "f/#", qos = 1 }]
+[[fault]]
+at = "8 s"
+broker = "pause"
+for = "3 s"
+"##;
+    let r = run(scenario, &[]);
+    assert_eq!(r.broken(), Vec::<String>::new(), "{}", r.stdout);
+    let (max, p99) = r.end_to_end();
+    assert!(p99 >= 2.7 && max >= 2.9 && max < 6.0, "p99 {p99}, max {max}");
+    // About 10 sensors x 10/s x 2 s are later than 1 s.
+    let csv = std::fs::read_to_string(r.folder.join("latency.csv")).expect("written");
+    assert!(csv.lines().count() > 3, "{csv}");
+    assert!(r.report()["faults"].as_array().expect("a list").iter().any(|f| f["what"] == "broker paused"));
+}
+
+/// Lossy links, power cuts and an outage: nothing that was acknowledged is lost, and the hard paths were walked.
+#[test]
+fn lossy_links_break_no_promise() {
+    let scenario = r##"
+ramp = "500 ms"
+duration = "8 s"
+drain = "40 s"
+[fleet.two]
+sensors = 30
+session = "persistent"
+link = "bad"
+keep_alive = "2 s"
+reconnect = { first = "100 ms", longest = "1 s" }
+publish = { topic = "t/{sensor}", qos = 2, every = "400 ms" }
+power = { cut_every = "4 s", off = "300 ms", keeps = "flash" }
+[fleet.one]
+sensors = 30
+mqtt = "5.0"
+session = "persistent"
+link = "bad"
+reconnect = { first = "100 ms", longest = "1 s" }
+publish = { topic = "o/{sensor}", qos = 1, every = "400 ms" }
+power = { cut_every = "4 s", off = "300 ms", keeps = "nothing" }
+[subscriber.all]
+session = "persistent"
+link = "bad"
+filters = [{ filter = "#", qos = 2 }]
+[link.bad]
+loss = "10 %"
+delay = "20 ms"
+rate = "200 kbit/s"
+outage = [{ at = "4 s", for = "1 s" }]
+"##;
+    let r = run(scenario, &["--seed", "5"]);
+    assert!(is_fine(r.code), "{}\n{}", r.stdout, r.stderr);
+    assert_eq!(r.broken(), Vec::<String>::new(), "{}", r.stdout);
+    let guarantees = r.report()["guarantees"].as_array().expect("a list").clone();
+    let qos2 = guarantees.iter().find(|g| g["key"] == "qos2").expect("there");
+    let walked = |name: &str| {
+        let paths = qos2["hard_paths"].as_array().expect("a list");
+        paths.iter().find(|p| p["name"] == name).and_then(|p| p["count"].as_u64()).expect("counted")
+    };
+    assert!(walked("reconnects with messages in flight") > 5 && walked("PUBLISH sent again") > 5, "{}", r.stdout);
+}
+
+/// A broker that is killed and comes back has lost what it declares it may lose: excused, and named.
+#[test]
+fn a_killed_broker_is_excused_by_its_declaration() {
+    let scenario = format!("{SMALL}\n[[fault]]\nat = \"1500 ms\"\nbroker = \"kill\"\nback_after = \"300 ms\"\n");
+    let r = run(&scenario, &[]);
+    assert_eq!(r.broken(), Vec::<String>::new(), "{}", r.stdout);
+    let excuses = r.report()["excuses"].as_array().expect("a list").clone();
+    let killed = excuses.iter().find(|e| e["reason"].as_str().is_some_and(|t| t.contains("killed"))).expect("named");
+    assert!(killed["count"].as_u64().expect("counted") > 0, "{}", r.stdout);
+}
+
+/// A broker that dies for good ends the run early, with exit 4, and what was measured is written.
+#[test]
+fn a_broker_that_stays_away_is_reported() {
+    let scenario = format!("{SMALL}\n[[fault]]\nat = \"1500 ms\"\nbroker = \"kill\"\n");
+    let r = run(&scenario, &[]);
+    assert!(matches!(r.code, 1 | 4 | 5), "{}", r.code);
+    assert!(r.report.is_some(), "{}", r.stderr);
+}
+
+#[test]
+fn thresholds_decide_the_exit_code() {
+    let missed = format!("{SMALL}\n[expect]\nthresholds = [\"max(end_to_end) < 1 ns\"]\n");
+    let r = run(&missed, &[]);
+    assert!(matches!(r.code, 2 | 5), "{}\n{}", r.code, r.stdout);
+    let unknown = format!("{SMALL}\n[expect]\nthresholds = [\"p99(end_to_end, fleet = zero) < 1 min\"]\n");
+    assert!(is_fine(run(&unknown, &[]).code));
+}
+
+#[test]
+fn mistakes_are_told_all_at_once_and_nothing_is_started() {
+    let scenario = r#"
+duration = "10 s"
+[fleet.meter]
+sensors = 0
+link = "nb-iot-ce4"
+publish = { topic = "w/{sensor}", qos = 1, payload = "8 B", evry = "10 s" }
+[subscriber.s]
+filters = [{ filter = "a/#/b", qos = 1 }]
+[expect]
+thresholds = ["p99(end2end) < 2 s"]
+"#;
+    let r = run(scenario, &[]);
+    assert_eq!(r.code, 3);
+    assert!(r.report.is_none());
+    for expected in [
+        "7 errors, nothing was started",
+        "a whole number from 1",
+        "no link of this name",
+        "did you mean \"every\"?",
+        "make it \"16 B\" or more",
+        "no legal topic filter",
+        "no latency is called \"end2end\"",
+        "nothing says when messages are due",
+    ] {
+        assert!(r.stderr.contains(expected), "{expected}\n{}", r.stderr);
+    }
+}
+
+#[test]
+fn targets_that_cannot_be_had_are_told() {
+    for (target, code, words) in [
+        ("mosquito", 3, "did you mean \"mosquitto\"?"),
+        ("http://127.0.0.1:1", 3, "no URL scheme is called \"http\""),
+        ("mqtt://me:secret@127.0.0.1:1", 4, "does not answer"),
+        ("mqtt://192.0.2.1:1883", 3, "--remote"),
+    ] {
+        let r = run(SMALL, &["--target", target]);
+        assert_eq!(r.code, code, "{target}: {}", r.stderr);
+        assert!(r.stderr.contains(words) && !r.stderr.contains("secret"), "{target}: {}", r.stderr);
+    }
+}
+
+/// An address gets the same run as a name; its process is left alone.
+#[test]
+fn a_broker_at_an_address_is_left_alone() {
+    let mut broker = squall()
+        .args(["broker", "--listen", "127.0.0.1:0"])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let mut line = String::new();
+    let stdout = broker.stdout.take().expect("piped");
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(stdout), &mut line).expect("a line");
+    let address = line.trim().strip_prefix("listening on ").expect("it says where").to_owned();
+    let r = run(SMALL, &["--target", &format!("mqtt://{address}")]);
+    assert!(is_fine(r.code), "{}\n{}", r.stdout, r.stderr);
+    assert!(r.report()["broker"]["rss_max"].is_null(), "what cannot be seen is not 0");
+    assert!(broker.try_wait().expect("ours").is_none(), "it still runs");
+    broker.kill().expect("ours");
+    broker.wait().expect("ours");
+}
+
+#[test]
+fn an_unwritable_report_folder_is_told_before_the_load() {
+    let scratch = Scratch::new();
+    let blocked = scratch.file("blocked", "");
+    let file = scratch.file("s.toml", SMALL);
+    let out = squall().arg("run").arg(&file).arg("--out").arg(&blocked).output().expect("it starts");
+    assert_eq!(out.status.code(), Some(3));
+    assert!(String::from_utf8_lossy(&out.stderr).contains("--out"), "{:?}", out);
+}
+
+/// Ctrl-C once: drain, write, marked partial.
+#[test]
+fn an_interrupted_run_writes_what_is_there() {
+    let scratch = Scratch::new();
+    let long = SMALL.replace("duration = \"3 s\"", "duration = \"5 min\"");
+    let file = scratch.file("s.toml", &long);
+    let out = scratch.0.join("reports");
+    let mut child = squall()
+        .arg("run")
+        .arg(&file)
+        .arg("--out")
+        .arg(&out)
+        .stderr(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .expect("it starts");
+    let stderr = child.stderr.take().expect("piped");
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(stderr));
+    // The first line of progress says that the run is under way.
+    assert!(lines.any(|l| l.expect("text").contains("connected")));
+    let pid = i32::try_from(child.id()).expect("a pid");
+    // SAFETY: the child is ours and not reaped.
+    unsafe { libc::kill(pid, libc::SIGINT) };
+    lines.for_each(drop);
+    let code = child.wait().expect("ours").code();
+    assert_eq!(code, Some(5), "inconclusive: partial");
+    let report = std::fs::read_to_string(out.join("s-1").join("report.json")).expect("written");
+    assert!(report.contains("stopped by the user"));
+}
+
+#[test]
+fn every_shipped_scenario_is_fine_and_opens_with_why() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
+    let mut count = 0;
+    for entry in std::fs::read_dir(folder).expect("there").map(|e| e.expect("readable").path()) {
+        let scenario = squall::scenario::load(&entry).unwrap_or_else(|e| panic!("{}", e.render(false)));
+        assert!(scenario.about.contains("must show"), "{}: says why it exists", entry.display());
+        assert!(squall::scenario::explain::explain(&scenario).contains("Must hold"));
+        count += 1;
+    }
+    assert!(count >= 6);
+}
