@@ -17,7 +17,8 @@ fn a_healthy_broker_holds_and_every_file_is_there() {
     for key in ["qos0", "qos1", "qos2", "order", "payload", "routing", "session", "protocol", "liveness"] {
         assert!(r.standing(key).starts_with("held"), "{key}: {}", r.stdout);
     }
-    for file in ["report.html", "report.json", "junit.xml", "summary.md", "latency.csv", "timeline.csv", "latency.hlog"] {
+    for file in ["report.html", "report.json", "junit.xml", "summary.md", "latency.csv", "timeline.csv", "latency.hlog"]
+    {
         let length = std::fs::metadata(r.folder.join(file)).unwrap_or_else(|e| panic!("{file}: {e}")).len();
         assert!(length > 100, "{file}");
     }

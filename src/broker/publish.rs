@@ -184,11 +184,14 @@ impl Broker {
         if self.config.defects.strikes(twice) {
             self.enqueue(session, delivery.clone(), now);
         }
-        if let Some(held) = self.held_back.remove(&session) {
+        let follows = |held: &Delivery| held.message.topic == delivery.message.topic;
+        if self.held_back.get(&session).is_some_and(follows)
+            && let Some(held) = self.held_back.remove(&session)
+        {
             self.enqueue(session, delivery, now);
             return self.enqueue(session, held, now);
         }
-        if self.config.defects.strikes(Defect::Reorder) {
+        if !self.held_back.contains_key(&session) && self.config.defects.strikes(Defect::Reorder) {
             self.held_back.insert(session, delivery);
             return;
         }

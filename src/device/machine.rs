@@ -245,6 +245,12 @@ impl Device {
     /// The links were healed. Whoever waits connects at once; `stalled` says that the connection makes no progress, and
     /// resets it, which walks the resume path.
     pub fn handle_heal(&mut self, stalled: bool, now: Instant, io: &mut Io<'_>) {
+        // A run that was cut short heals early: its load ends here, and so do the sensor's own troubles.
+        if let Some(publishes) = &mut self.plan.publishes {
+            publishes.schedule.end_at(now);
+        }
+        (self.next_cut, self.next_duty) = (Instant::FAR, Instant::FAR);
+        self.next_offline = usize::MAX;
         match self.state {
             State::Away(at) if at < Instant::FAR => {
                 self.plan.backoff.reset();

@@ -54,6 +54,11 @@ impl Schedule {
         (on_grid < self.until).then_some(on_grid)
     }
 
+    /// Nothing is due from `at` on.
+    pub fn end_at(&mut self, at: Instant) {
+        self.until = self.until.min(at);
+    }
+
     /// Takes the next message off the schedule.
     pub fn advance(&mut self) {
         self.left -= 1;

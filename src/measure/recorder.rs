@@ -59,6 +59,8 @@ pub struct Recorder {
     publishers: Vec<Publisher>,
     connections: Vec<Connection>,
     groups: Vec<usize>,
+    /// By group: whether its clients publish.
+    publishing: Vec<bool>,
     /// First copies seen: a copy is a first one while its message is pending at this receiver.
     seen: BTreeMap<(u32, u32), Seen>,
     width: Duration,
@@ -120,6 +122,7 @@ impl Recorder {
             counts: vec![[0; Count::ALL.len()]; promises.groups.len()],
             mqtt_bytes: vec![0; promises.groups.len()],
             connections: vec![Connection::default(); promises.clients.len()],
+            publishing: promises.groups.iter().map(|g| g.publishes.is_some()).collect(),
             groups: promises.clients.iter().map(|c| usize::from(c.group)).collect(),
             publishers,
             seen: BTreeMap::new(),
@@ -359,7 +362,9 @@ impl Recorder {
             counts: Count::ALL
                 .iter()
                 .map(|c| {
-                    let counted = if *c == Count::Lost {
+                    let counted = if !self.publishing[g] && *c != Count::Disconnects {
+                        None
+                    } else if *c == Count::Lost {
                         lost_by_group.get(g).copied()
                     } else {
                         Some(self.counts[g][*c as usize])

@@ -54,7 +54,8 @@ impl Fixture {
             .groups
             .iter()
             .map(|_| GroupSummary { counts: Count::ALL.map(|count| (count, None)).into(), ..GroupSummary::default() });
-        let summary = Summary { groups: groups.collect(), ..Summary::default() };
+        let phases = Phases { ended: at(1.0), ..Phases::default() };
+        let summary = Summary { groups: groups.collect(), phases, ..Summary::default() };
         let guarantees =
             Guarantee::ALL.map(|g| judged(g, Outcome::NotEnoughEvidence("nothing was sent".to_owned()), "", 0));
         let verdicts = Verdicts { guarantees: guarantees.into(), ..Verdicts::default() };
@@ -335,7 +336,7 @@ fn summary() -> Summary {
             vec![
                 nb_iot,
                 latency(Latency::PublishAck, 1.9, 0.45, 40, false, &mut draw),
-                latency(Latency::EndToEnd, 2.1, 0.45, 40, false, &mut draw),
+                latency(Latency::EndToEnd, 2.1, 0.45, 140, false, &mut draw),
             ],
             Some(wire(9_900, 59)),
             2_395 * 71,

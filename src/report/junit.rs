@@ -76,9 +76,9 @@ fn tally<'a>(cases: impl Iterator<Item = &'a Case>) -> String {
 
 fn end(case: &Case) -> String {
     match &case.end {
-        End::Passed => format!("<system-out>{}</system-out>", escape(&case.said)),
+        End::Passed => format!("<system-out>{}</system-out>", content(&case.said)),
         End::Failed(kind, message, text) => {
-            format!("<failure type=\"{kind}\" message=\"{}\">{}</failure>", escape(message), escape(text))
+            format!("<failure type=\"{kind}\" message=\"{}\">{}</failure>", escape(message), content(text))
         }
         End::Inconclusive(kind, message) => format!("<error type=\"{kind}\" message=\"{}\"/>", escape(message)),
         End::Skipped(message) => format!("<skipped message=\"{}\"/>", escape(message)),
@@ -141,7 +141,12 @@ fn whole(report: &Report) -> Case {
     Case { name: "the run is whole".to_owned(), end, said: format::circumstances(report) }
 }
 
-/// Text for XML content and attributes. Control characters that XML 1.0 cannot hold become U+FFFD.
+/// Text for XML content: line ends and tabs stay as they are.
+fn content(text: &str) -> String {
+    escape(text).replace("&#10;", "\n").replace("&#9;", "\t")
+}
+
+/// Text for XML attributes. Control characters that XML 1.0 cannot hold become U+FFFD.
 fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {

@@ -70,7 +70,7 @@ fn thresholds(md: &mut String, report: &Report) {
             ThresholdStanding::Missed => "**MISSED**",
             ThresholdStanding::Unknown => "unknown",
         };
-        line(md, format_args!("| `{}` | {} | {word} |", cell(&threshold.text), story::measured(threshold)));
+        line(md, format_args!("| `{}` | {} | {word} |", code(&threshold.text), story::measured(threshold)));
     }
 }
 
@@ -140,4 +140,9 @@ fn cell(text: &str) -> String {
         }
     }
     out
+}
+
+/// Text for a code span in a table cell, where only the cell's end and the span's end have a meaning.
+fn code(text: &str) -> String {
+    text.replace('`', "'").replace('|', "\\|").replace(['\n', '\r'], " ")
 }

@@ -16,6 +16,7 @@ pub mod html;
 pub mod json;
 pub mod junit;
 pub mod markdown;
+mod measured;
 mod metric;
 pub mod model;
 mod redact;

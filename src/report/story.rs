@@ -33,6 +33,27 @@ pub fn measured(threshold: &ThresholdInfo) -> String {
     threshold.value.map_or_else(|| "could not be measured".to_owned(), |v| format::in_unit(v, threshold.unit))
 }
 
+/// Whether the harness can be trusted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Trust {
+    /// It was watched, and kept up.
+    Trusted,
+    /// Nothing speaks against it, but its slip was not measured.
+    Unwatched,
+    /// It did not keep up.
+    Tainted,
+}
+
+/// Whether the harness can be trusted.
+#[must_use]
+pub const fn trust(report: &Report) -> Trust {
+    match (report.harness.trusted, report.harness.slip) {
+        (false, _) => Trust::Tainted,
+        (true, None) => Trust::Unwatched,
+        (true, Some(_)) => Trust::Trusted,
+    }
+}
+
 /// The harness in a sentence: `trusted: p99 slip 0.30 ms, 11 % of one core`.
 #[must_use]
 pub fn harness(report: &Report) -> String {
@@ -42,8 +63,11 @@ pub fn harness(report: &Report) -> String {
     let cpu = harness
         .cores
         .map_or_else(|| "own CPU not measured".to_owned(), |c| format!("{} of one core", format::per_cent(c)));
-    let verdict =
-        if harness.trusted { "trusted".to_owned() } else { format!("TAINTED: {}", harness.tainted.join("; ")) };
+    let verdict = match trust(report) {
+        Trust::Trusted => "trusted".to_owned(),
+        Trust::Unwatched => "not known to be late".to_owned(),
+        Trust::Tainted => format!("TAINTED: {}", harness.tainted.join("; ")),
+    };
     format!("{verdict}: {slip}, {cpu}")
 }
 
@@ -89,10 +113,10 @@ pub fn sentence(guarantee: &GuaranteeInfo) -> String {
 pub fn strength(guarantee: &GuaranteeInfo) -> Option<String> {
     let cases = format::count(guarantee.cases);
     match (guarantee.standing, guarantee.upper_bound) {
-        (Standing::NotAsked, _) => None,
+        (Standing::NotAsked | Standing::NotEnoughEvidence, _) => None,
         (Standing::Broken, _) => Some(format!("{} of {cases} failed", format::count(guarantee.failures))),
-        (_, Some(bound)) if guarantee.cases > 0 && guarantee.failures == 0 => {
-            Some(format!("0 of {cases} failed: the true rate is at most {} (95 %)", format::per_cent(bound.min(1.0))))
+        (_, Some(bound)) if bound < 1.0 && guarantee.failures == 0 => {
+            Some(format!("0 of {cases} failed: the true rate is at most {} (95 %)", format::per_cent(bound)))
         }
         _ => None,
     }

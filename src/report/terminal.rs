@@ -114,7 +114,7 @@ fn guarantees(screen: &mut Screen<'_>, report: &Report) {
         }
         screen.wrapped(&format!("  {:<9} {word}  ", guarantee.title), 21, &sentence);
         for evidence in story::evidence_of(report, guarantee).take(3) {
-            screen.wrapped(&" ".repeat(21), 23, &format!("{}: see evidence {}", evidence.title, evidence.number));
+            screen.wrapped(&" ".repeat(21), 23, &format!("evidence {}: {}", evidence.number, evidence.title));
         }
         let more = story::evidence_of(report, guarantee).count().saturating_sub(3);
         if more > 0 {
@@ -143,6 +143,7 @@ fn thresholds(screen: &mut Screen<'_>, report: &Report) {
         return;
     }
     screen.heading("Thresholds");
+    let wide = report.thresholds.iter().map(|t| t.text.chars().count()).max().unwrap_or(0).min(60);
     for threshold in &report.thresholds {
         let (word, colour) = match threshold.standing {
             ThresholdStanding::Met => ("met", GREEN),
@@ -150,10 +151,7 @@ fn thresholds(screen: &mut Screen<'_>, report: &Report) {
             ThresholdStanding::Unknown => ("unknown", YELLOW),
         };
         let word = screen.paint(colour, &format!("{word:<7}"));
-        screen.line(
-            &format!("  {word}  {}    measured {}", threshold.text, story::measured(threshold))
-                .replace("measured could not be measured", "could not be measured"),
-        );
+        screen.line(&format!("  {word}  {:<wide$}  {}", threshold.text, story::measured(threshold)));
     }
 }
 
@@ -214,7 +212,8 @@ fn cost(screen: &mut Screen<'_>, report: &Report) {
 fn trust(screen: &mut Screen<'_>, report: &Report) {
     screen.out.push('\n');
     let text = story::harness(report);
-    let painted = screen.paint(if report.harness.trusted { GREEN } else { YELLOW }, "Harness    ");
+    let painted =
+        screen.paint(if story::trust(report) == story::Trust::Trusted { GREEN } else { YELLOW }, "Harness    ");
     screen.wrapped(&painted, 11, &text);
     screen.wrapped("Broker     ", 11, &story::broker(report));
     for sentence in &report.unseen {

@@ -219,7 +219,7 @@ impl Judge {
 
     /// Takes one event.
     pub fn observe(&mut self, event: &Event) {
-        if self.drained && !matches!(event.what, What::Delivered(_) | What::Strange { .. } | What::Acked { .. }) {
+        if self.drained && is_about_connections(&event.what) {
             return;
         }
         self.archive.keep(event);
@@ -529,6 +529,10 @@ impl Judge {
         };
         self.breach(breach, Case { subscriber: Some(client), ..Case::default() });
     }
+}
+
+fn is_about_connections(what: &What) -> bool {
+    matches!(what, What::Disconnected { .. } | What::SessionEnded | What::MemoryLost | What::Connected { .. })
 }
 
 /// [MQTT-3.8.4-6] (5.0: -8) and [MQTT-3.3.5-1]: the lower of published and the highest granted among matching filters.

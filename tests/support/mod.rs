@@ -72,7 +72,9 @@ impl Run {
     }
 
     pub fn report(&self) -> &serde_json::Value {
-        self.report.as_ref().unwrap_or_else(|| panic!("no report; exit {}\n{}\n{}", self.code, self.stdout, self.stderr))
+        self.report
+            .as_ref()
+            .unwrap_or_else(|| panic!("no report; exit {}\n{}\n{}", self.code, self.stdout, self.stderr))
     }
 
     /// The largest end-to-end latency from the intended time, in seconds, and the 99th percentile.

@@ -64,7 +64,7 @@ pub fn memory(largest: f64, most: u32) -> Axis {
 pub fn log_seconds(least: f64, largest: f64) -> Axis {
     let (low, high) = (libm::log10(least) - 0.02, libm::log10(largest) + 0.05);
     let range = if high - low < 0.6 { (low - 0.3, high + 0.3) } else { (low, high) };
-    let dense = range.1 - range.0 < 2.2;
+    let dense = range.1 - range.0 < 2.8;
     let mut ticks = Vec::new();
     #[allow(clippy::cast_possible_truncation)]
     for decade in libm::floor(range.0) as i32..=libm::ceil(range.1) as i32 {
@@ -93,7 +93,7 @@ pub fn percentiles(last: f64, narrow: bool) -> Axis {
         (0.999_99, "99.999 %"),
         (0.999_999, "99.9999 %"),
     ];
-    let ticks = ALL.iter().filter(|(p, _)| !(narrow && *p == 0.95)).filter_map(|(p, label)| {
+    let ticks = ALL.iter().filter(|(p, _)| !(narrow && (*p == 0.95 || *p == 0.0))).filter_map(|(p, label)| {
         let at = -libm::log10(1.0 - p);
         (at <= last + 1e-9).then(|| Tick { at, label: (*label).to_owned() })
     });

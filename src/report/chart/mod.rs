@@ -62,18 +62,20 @@ fn percentile(report: &Report, latency: &str) -> Option<Chart> {
     let curves: Vec<_> = report
         .groups
         .iter()
-        .filter_map(|g| g.latencies.iter().find(|l| l.key == latency).map(|l| (g, l)))
-        .filter(|(_, l)| !l.curve.is_empty())
+        .filter(|g| g.publishes.is_some())
+        .zip((0..6).map(Ink::Series).chain((0..6).map(Ink::Dotted)).cycle())
+        .filter_map(|(g, ink)| g.latencies.iter().find(|l| l.key == latency).map(|l| (g, l, ink)))
+        .filter(|(_, l, _)| !l.curve.is_empty())
         .collect();
     let title = &curves.first()?.1.title;
-    let points = || curves.iter().flat_map(|(_, l)| &l.curve);
+    let points = || curves.iter().flat_map(|(_, l, _)| &l.curve);
     let least = points().map(|p| p.seconds).fold(f64::INFINITY, f64::min).max(1e-6);
     let largest = points().map(|p| p.seconds).fold(1e-6, f64::max);
     let tail = |percentile: f64| -libm::log10((1.0 - percentile / 100.0).max(1e-12));
     let last = points().map(|p| tail(p.percentile)).fold(0.0, f64::max);
-    let legend = (0..).zip(&curves).map(|(n, (g, l))| {
+    let legend = curves.iter().map(|(g, l, ink)| {
         key(
-            Ink::Series(n),
+            *ink,
             &format!(
                 "{} (QoS {}, {} messages)",
                 g.name,
@@ -92,10 +94,10 @@ fn percentile(report: &Report, latency: &str) -> Option<Chart> {
         320,
         |size| {
             svg(size, &axis::percentiles(last, size.narrow()), &axis::log_seconds(least, largest), &label, |frame| {
-                for (n, (_, latency)) in (0..).zip(&curves) {
+                for (_, latency, ink) in &curves {
                     let line: Vec<_> =
                         latency.curve.iter().map(|p| (tail(p.percentile), libm::log10(p.seconds.max(1e-6)))).collect();
-                    frame.line(&line, Ink::Series(n), 20);
+                    frame.line(&line, *ink, 20);
                 }
             })
         },
@@ -124,18 +126,20 @@ pub fn latency_over_time(report: &Report) -> Vec<Chart> {
     charts
 }
 
+/// Ink, name, tenths of a pixel, and which figure.
+type Line = (Ink, &'static str, u32, fn(&LatencyPoint) -> f64);
+
 fn over_time(report: &Report, series: &LatencySeries) -> Chart {
     let width = report.timeline.width;
     let what = if series.latency == "end_to_end" { "end to end" } else { "publish to acknowledgement" };
     let least = series.points.iter().map(|p| p.p50).fold(f64::INFINITY, f64::min).max(1e-6);
     let largest = series.points.iter().map(|p| p.max).fold(1e-6, f64::max);
-    type Pick = fn(&LatencyPoint) -> f64;
-    let lines: [(Ink, &str, u32, Pick); 3] = [
-        (Ink::Dotted(3), "largest", 12, |p| p.max),
-        (Ink::Series(1), "p99", 18, |p| p.p99),
+    let lines: [Line; 3] = [
         (Ink::Series(0), "p50", 20, |p| p.p50),
+        (Ink::Series(1), "p99", 18, |p| p.p99),
+        (Ink::Dotted(3), "largest", 12, |p| p.max),
     ];
-    let legend = lines.iter().rev().map(|(ink, name, ..)| key(*ink, name)).collect();
+    let legend = lines.iter().map(|(ink, name, ..)| key(*ink, name)).collect();
     let about = format!(
         "Messages by the time at which they were due, {} each; from the intended time. The latency axis is logarithmic.",
         format::seconds(width)

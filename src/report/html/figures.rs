@@ -3,9 +3,10 @@
 use super::{escape, put};
 use crate::promise::Count;
 use crate::report::chart::{self, Chart};
+use crate::report::format;
 use crate::report::metric::float;
 use crate::report::model::{Counts, Figures, GroupInfo, LatencyInfo, Report};
-use crate::report::{format, story};
+use crate::report::story::{self, Trust};
 
 /// A chart in the page, both widths; the style sheet shows one of them.
 fn figure(chart: &Chart) -> String {
@@ -268,14 +269,18 @@ pub(super) fn broker(report: &Report) -> String {
 pub(super) fn harness(report: &Report) -> String {
     let harness = &report.harness;
     let mut html = String::from("<div class=\"card\">");
-    if harness.trusted {
-        html.push_str("<p><span class=\"chip good\">trusted</span> The harness kept up with its own schedule.</p>");
-    } else {
-        html.push_str("<p><span class=\"chip warn\">tainted</span> These figures may be the harness's rather than the broker's:</p><ul>");
-        for why in &harness.tainted {
-            put(&mut html, format_args!("<li>{}</li>", escape(why)));
+    match story::trust(report) {
+        Trust::Trusted => html.push_str("<p><span class=\"chip good\">trusted</span> The harness kept up with its own schedule.</p>"),
+        Trust::Unwatched => html.push_str(
+            "<p><span class=\"chip warn\">not measured</span> Whether the harness kept up with its own schedule is not known.</p>",
+        ),
+        Trust::Tainted => {
+            html.push_str("<p><span class=\"chip warn\">tainted</span> These figures may be the harness's rather than the broker's:</p><ul>");
+            for why in &harness.tainted {
+                put(&mut html, format_args!("<li>{}</li>", escape(why)));
+            }
+            html.push_str("</ul>");
         }
-        html.push_str("</ul>");
     }
     put(&mut html, format_args!("<p class=\"soft\">{}.</p></div>\n", escape(&capital(&story::stamps(report)))));
     let p99_max = |f: Option<Figures>| {

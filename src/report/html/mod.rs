@@ -102,7 +102,7 @@ fn banner(report: &Report) -> String {
     let mut html = format!(
         "<div class=\"banner {class}\" role=\"status\"><strong>{words}</strong><p>Exit code {}: {}.</p>",
         report.exit.code,
-        escape(&report.exit.reason)
+        escape(report.exit.reason.trim_start_matches("inconclusive: "))
     );
     let mut also = Vec::new();
     let missed = report.thresholds.iter().filter(|t| t.standing == ThresholdStanding::Missed).count();
@@ -127,14 +127,18 @@ fn tiles(report: &Report) -> String {
     let counts = &report.total.counts;
     let slowest = report.total.latencies.iter().find(|l| l.key == "end_to_end").map(|l| l.intended.p99);
     let bad = |n: Option<u64>| if n.is_some_and(|n| n > 0) { "bad" } else { "" };
-    let trust = if report.harness.trusted { ("", "trusted") } else { ("warn", "tainted") };
+    let trust = match story::trust(report) {
+        story::Trust::Trusted => ("", Some("trusted".to_owned())),
+        story::Trust::Unwatched => ("", None),
+        story::Trust::Tainted => ("warn", Some("tainted".to_owned())),
+    };
     let tiles = [
         ("", "messages offered", counts.offered.map(format::count)),
         ("", "delivered", counts.delivered.map(format::count)),
         (bad(counts.lost), "lost", counts.lost.map(format::count)),
         ("", "further copies", counts.duplicated.map(format::count)),
-        ("", "end to end, p99 of all", slowest.map(format::seconds)),
-        (trust.0, "harness", Some(trust.1.to_owned())),
+        ("", "p99 end to end", slowest.map(format::seconds)),
+        (trust.0, "harness", trust.1),
     ];
     let mut html = String::from("<div class=\"tiles\">");
     for (class, label, value) in tiles {

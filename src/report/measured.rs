@@ -1,0 +1,290 @@
+//! The part of the [`Report`](super::Report) that holds figures: by group, over time, of harness and broker.
+//!
+//! Units are those of [`super::model`].
+
+use crate::promise::{Count, Latency};
+use serde::{Deserialize, Serialize};
+
+/// A fleet or a group of subscribers.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct GroupInfo {
+    /// Its name.
+    pub name: String,
+    /// Its link; "none" for a direct socket.
+    pub link: String,
+    /// How many clients.
+    pub clients: u32,
+    /// QoS it publishes with.
+    pub publishes: Option<u8>,
+    /// Whether it subscribes.
+    pub subscribes: bool,
+    /// Its counts.
+    pub counts: Counts,
+    /// Its latencies; only those with values.
+    pub latencies: Vec<LatencyInfo>,
+    /// What its links carried; none for direct sockets.
+    pub wire: Option<WireInfo>,
+    /// MQTT bytes of its PUBLISH packets and their acknowledgements, both ways.
+    pub mqtt_bytes: u64,
+}
+
+/// All groups together.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Total {
+    /// Sums; none where no group's figure is known.
+    pub counts: Counts,
+    /// Merged histograms.
+    pub latencies: Vec<LatencyInfo>,
+}
+
+/// Counts; none where it cannot be known. The meanings are those of [`Count`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Counts {
+    pub offered: Option<u64>,
+    pub sent: Option<u64>,
+    pub discarded: Option<u64>,
+    pub acked: Option<u64>,
+    pub delivered: Option<u64>,
+    pub duplicated: Option<u64>,
+    pub lost: Option<u64>,
+    pub disconnects: Option<u64>,
+}
+
+impl Counts {
+    /// One of them.
+    #[must_use]
+    pub const fn get(&self, count: Count) -> Option<u64> {
+        match count {
+            Count::Offered => self.offered,
+            Count::Sent => self.sent,
+            Count::Discarded => self.discarded,
+            Count::Acked => self.acked,
+            Count::Delivered => self.delivered,
+            Count::Duplicated => self.duplicated,
+            Count::Lost => self.lost,
+            Count::Disconnects => self.disconnects,
+        }
+    }
+
+    /// The same, to be written.
+    pub const fn get_mut(&mut self, count: Count) -> &mut Option<u64> {
+        match count {
+            Count::Offered => &mut self.offered,
+            Count::Sent => &mut self.sent,
+            Count::Discarded => &mut self.discarded,
+            Count::Acked => &mut self.acked,
+            Count::Delivered => &mut self.delivered,
+            Count::Duplicated => &mut self.duplicated,
+            Count::Lost => &mut self.lost,
+            Count::Disconnects => &mut self.disconnects,
+        }
+    }
+}
+
+/// One latency, whole run.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct LatencyInfo {
+    /// `end_to_end`.
+    pub key: String,
+    /// `end to end`.
+    pub title: String,
+    /// From the intended time.
+    pub intended: Figures,
+    /// From the actual send; none where nothing was recorded.
+    pub sent: Option<Figures>,
+    /// Latency by percentile, from the intended time, evenly spaced in `log(1 / (1 - p))`, ending at the largest value.
+    pub curve: Vec<CurvePoint>,
+}
+
+impl LatencyInfo {
+    /// True if this is that latency.
+    #[must_use]
+    pub fn is(&self, latency: Latency) -> bool {
+        self.key == latency.key()
+    }
+}
+
+/// The figures of a histogram, in seconds.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Figures {
+    /// How many values.
+    pub count: u64,
+    pub min: f64,
+    pub mean: f64,
+    pub p50: f64,
+    pub p75: f64,
+    pub p90: f64,
+    pub p95: f64,
+    pub p99: f64,
+    /// None below 1,000 values: it would only be the largest one.
+    pub p999: Option<f64>,
+    /// None below 10,000 values.
+    pub p9999: Option<f64>,
+    pub max: f64,
+}
+
+/// A point of a percentile curve.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+pub struct CurvePoint {
+    /// 0 to 100.
+    pub percentile: f64,
+    /// The latency.
+    pub seconds: f64,
+}
+
+/// What links carried.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+pub struct WireInfo {
+    /// Sensor to gateway.
+    pub up: WireDirection,
+    /// Gateway to sensor.
+    pub down: WireDirection,
+}
+
+/// One direction; the meanings are those of [`crate::measure::summary::Wire`], air time in seconds.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct WireDirection {
+    pub packets: u64,
+    pub bytes: u64,
+    pub retransmissions: u64,
+    pub lost: u64,
+    pub queue_drops: u64,
+    pub outage_drops: u64,
+    pub airtime: f64,
+}
+
+/// What a message costs at one QoS: everything that the links of the fleets which publish with it carried, both ways,
+/// divided by the messages that these fleets sent. Connections, keep alive and retransmissions are in it.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+pub struct QosCost {
+    /// 0 to 2.
+    pub qos: u8,
+    /// Messages sent by fleets of this QoS.
+    pub messages: Option<u64>,
+    /// MQTT bytes of PUBLISH and acknowledgements, a message.
+    pub mqtt_bytes: Option<f64>,
+    /// IP bytes a message; none without links.
+    pub ip_bytes: Option<f64>,
+    /// IP packets a message.
+    pub packets: Option<f64>,
+    /// TCP retransmissions a message.
+    pub retransmissions: Option<f64>,
+    /// Seconds on the air a message.
+    pub airtime: Option<f64>,
+}
+
+/// Counts and latencies over time.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Timeline {
+    /// Width of an interval, seconds.
+    pub width: f64,
+    /// Interval `i` covers `[i * width, (i + 1) * width)`.
+    pub intervals: Vec<IntervalInfo>,
+    /// Latency from the intended time, by group, per interval; only intervals with values.
+    pub latencies: Vec<LatencySeries>,
+}
+
+/// One interval, all groups together.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct IntervalInfo {
+    pub offered: u64,
+    pub sent: u64,
+    pub acked: u64,
+    pub delivered: u64,
+    pub duplicated: u64,
+    pub disconnects: u64,
+    pub connected: u64,
+}
+
+/// One latency of one group over time.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct LatencySeries {
+    /// The group's name.
+    pub group: String,
+    /// The latency's key.
+    pub latency: String,
+    /// By interval.
+    pub points: Vec<LatencyPoint>,
+}
+
+/// The latencies whose messages fell into one interval.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct LatencyPoint {
+    /// Index into [`Timeline::intervals`].
+    pub interval: u32,
+    pub count: u64,
+    pub p50: f64,
+    pub p99: f64,
+    pub max: f64,
+}
+
+/// A fault.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct FaultInfo {
+    /// When it began.
+    pub at: f64,
+    /// How long it lasted; none for an instant one.
+    pub lasted: Option<f64>,
+    /// What it was.
+    pub what: String,
+}
+
+/// Harness health.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct HarnessInfo {
+    /// True if nothing taints the run.
+    pub trusted: bool,
+    /// Why it is tainted.
+    pub tainted: Vec<String>,
+    /// How late messages were noticed.
+    pub slip: Option<Figures>,
+    /// How late the load loops' ticks were.
+    pub loop_lag: Option<Figures>,
+    /// Own CPU seconds.
+    pub cpu: Option<f64>,
+    /// Wall time of the run in seconds.
+    pub wall: f64,
+    /// Own CPU by wall time: 1 is one core; none if either is unknown.
+    pub cores: Option<f64>,
+    /// Load loops.
+    pub loops: u32,
+    /// Whether arrival times are the kernel's receive stamps.
+    pub kernel_stamps: bool,
+    /// The share of arrivals that had one, 0 to 1.
+    pub stamped: Option<f64>,
+}
+
+/// The broker's process tree.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct BrokerInfo {
+    /// CPU seconds during the run.
+    pub cpu: Option<f64>,
+    /// CPU seconds a message delivered.
+    pub cpu_per_message: Option<f64>,
+    /// Largest resident memory.
+    pub rss_max: Option<u64>,
+    /// Most open descriptors.
+    pub descriptors_max: Option<u32>,
+    /// Most threads.
+    pub threads_max: Option<u32>,
+    /// Bytes written to storage during the run, as far as the samples tell.
+    pub written: Option<u64>,
+    /// Over time.
+    pub samples: Vec<BrokerSample>,
+}
+
+/// One look at the broker's process tree.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+pub struct BrokerSample {
+    /// When.
+    pub at: f64,
+    /// Cores used since the sample before; none for the first, and after a restart.
+    pub cores: Option<f64>,
+    /// Resident memory.
+    pub rss: u64,
+}
