@@ -1,0 +1,29 @@
+#!/bin/sh
+# Every test, on a bare machine with Rust: installs the real brokers and tools that they need (Debian, root or sudo).
+# What cannot be installed makes its tests fail; nothing is skipped in silence.
+set -eu
+cd "$(dirname "$0")/.."
+
+cargo fmt --check
+cargo clippy --all-targets --all-features -- -D warnings
+cargo build --all-features
+
+SUDO=""
+if [ "$(id -u)" != 0 ]; then SUDO=sudo; fi
+$SUDO ./target/debug/squall targets install mosquitto
+# Independent clients for the reference broker, and a browser for the report.
+if ! command -v mosquitto_pub >/dev/null || ! command -v chromium >/dev/null; then
+  $SUDO apt-get install -y --no-install-recommends mosquitto-clients chromium ||
+    { $SUDO apt-get update && $SUDO apt-get install -y --no-install-recommends mosquitto-clients chromium; }
+fi
+# Debian starts its own broker on installation; the tests start theirs, and need no other.
+
+cargo test --all-features
+
+# Nothing is left behind: no broker of ours, no scratch folder.
+if pgrep -f 'squall.*broker --listen' >/dev/null || ls -d "${TMPDIR:-/tmp}"/squall-test-* >/dev/null 2>&1; then
+  echo "something was left behind:"
+  pgrep -af 'squall.*broker --listen' || true
+  ls -d "${TMPDIR:-/tmp}"/squall-test-* || true
+  exit 1
+fi

@@ -1,0 +1,130 @@
+//! The same runs against real brokers, and real clients against the reference broker. A broker or tool that is not
+//! there fails its test.
+#![cfg(feature = "real-brokers")]
+
+mod support;
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use support::{SMALL, run, squall};
+
+#[test]
+fn mosquitto_holds_over_a_return_of_its_subscriber() {
+    let r = run(SMALL, &["--target", "mosquitto"]);
+    assert!(matches!(r.code, 0 | 5), "{}\n{}", r.stdout, r.stderr);
+    assert_eq!(r.broken(), Vec::<String>::new(), "{}", r.stdout);
+    assert!(r.standing("qos2").starts_with("held") && r.standing("session").starts_with("held"), "{}", r.stdout);
+    assert!(r.report()["target"]["name"].as_str().expect("a name").starts_with("mosquitto 2."));
+    assert!(r.report()["broker"]["rss_max"].as_u64().expect("it can be seen") > 1 << 20);
+}
+
+#[test]
+fn mosquitto_keeps_what_it_stored_over_a_kill() {
+    let scenario = format!("{SMALL}\n[[fault]]\nat = \"1500 ms\"\nbroker = \"kill\"\nback_after = \"300 ms\"\n");
+    let r = run(&scenario, &["--target", "mosquitto"]);
+    assert_eq!(r.broken(), Vec::<String>::new(), "{}\n{}", r.stdout, r.stderr);
+}
+
+#[test]
+fn mosquitto_frozen_for_three_seconds_shows_it() {
+    let scenario = r##"
+ramp = "500 ms"
+duration = "20 s"
+drain = "10 s"
+[fleet.s]
+sensors = 10
+publish = { topic = "f/{sensor}", qos = 1, every = "100 ms" }
+[subscriber.all]
+filters = [{ filter = "#", qos = 1 }]
+[[fault]]
+at = "8 s"
+broker = "pause"
+for = "3 s"
+"##;
+    let r = run(scenario, &["--target", "mosquitto"]);
+    let (max, p99) = r.end_to_end();
+    assert!(p99 >= 2.7 && max >= 2.9, "p99 {p99}, max {max}");
+}
+
+/// The reference broker as a child of the test.
+struct Broker(Child, String);
+
+impl Broker {
+    fn start() -> Self {
+        let mut command = squall();
+        command.args(["broker", "--listen", "127.0.0.1:0"]).stdout(Stdio::piped());
+        let mut child = command.spawn().expect("it starts");
+        let mut line = String::new();
+        let stdout = child.stdout.take().expect("piped");
+        BufReader::new(stdout).read_line(&mut line).expect("a line");
+        let port = line.trim().rsplit_once(':').expect("an address").1.to_owned();
+        Self(child, port)
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// mosquitto's own clients, each version and QoS, a retained message and a session that waits.
+#[test]
+fn mosquittos_clients_are_served() {
+    let broker = Broker::start();
+    for version in ["mqttv31", "mqttv311", "mqttv5"] {
+        for qos in ["0", "1", "2"] {
+            let topic = format!("{version}/{qos}");
+            let publish = |retain: bool, text: &str| {
+                let mut c = Command::new("mosquitto_pub");
+                c.args(["-p", &broker.1, "-V", version, "-q", qos, "-t", &topic, "-m", text]);
+                if retain {
+                    c.arg("-r");
+                }
+                assert!(c.status().expect("mosquitto_pub is installed").success(), "{topic}");
+            };
+            publish(true, "kept");
+            let got = Command::new("mosquitto_sub")
+                .args([
+                    "-p", &broker.1, "-V", version, "-q", qos, "-t", &topic, "-C", "1", "-W", "10", "-F", "%r %q %p",
+                ])
+                .output()
+                .expect("mosquitto_sub is installed");
+            assert_eq!(String::from_utf8_lossy(&got.stdout).trim(), format!("1 {qos} kept"), "{topic}");
+            publish(true, "");
+        }
+    }
+    // A session that waits: subscribe, leave, publish, return.
+    let subscribe = |arguments: &[&str]| {
+        let mut c = Command::new("mosquitto_sub");
+        c.args(["-p", &broker.1, "-i", "waits", "-c", "-q", "1", "-t", "w/#"]).args(arguments);
+        c.output().expect("mosquitto_sub is installed")
+    };
+    subscribe(&["-E"]);
+    let status = Command::new("mosquitto_pub").args(["-p", &broker.1, "-q", "1", "-t", "w/1", "-m", "late"]).status();
+    assert!(status.expect("mosquitto_pub is installed").success());
+    assert_eq!(String::from_utf8_lossy(&subscribe(&["-C", "1", "-W", "10"]).stdout).trim(), "late");
+}
+
+/// The report opens in a browser: nothing on its console, every chart there.
+#[test]
+fn the_page_opens_in_a_browser() {
+    let r = run(SMALL, &[]);
+    let page = r.folder.join("report.html");
+    let profile = r.folder.join("profile");
+    let output = Command::new("chromium")
+        .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"])
+        .args(["--disable-background-networking", "--disable-component-update", "--disable-sync"])
+        .args(["--enable-logging=stderr", "--dump-dom"])
+        .arg(format!("--user-data-dir={}", profile.display()))
+        .arg(format!("file://{}", page.display()))
+        .output()
+        .expect("chromium is installed");
+    let (dom, log) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(!log.contains("CONSOLE"), "{log}");
+    for title in ["End to end, by percentile", "Guarantees", "Wire cost", "Broker", "Harness"] {
+        assert!(dom.contains(title), "{title}");
+    }
+    assert!(dom.matches("<svg").count() >= 4, "{} charts", dom.matches("<svg").count());
+}
