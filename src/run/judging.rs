@@ -82,7 +82,7 @@ pub(super) fn run(
                     }
                 }
                 turns += 1;
-                if turns.is_multiple_of(32) || batch.last {
+                if turns.is_multiple_of(2) || batch.last {
                     publish(&judge, &recorder, live);
                 }
                 if until.iter().all(|u| *u == Instant::FAR) {

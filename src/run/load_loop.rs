@@ -32,6 +32,9 @@ pub(super) const OVER: u8 = 2;
 
 /// How long after the heal a connection must have made progress, or is reset (assumed).
 const STALL: Duration = Duration::from_secs(8);
+/// Events after which the judges are woken, and how long they are let sleep at most.
+const BATCH: usize = 2048;
+const BATCH_EVERY: Duration = Duration::from_millis(20);
 /// Sockets that were vanished from, kept open and silent at most; the oldest close beyond that.
 const MAX_SILENT: usize = 2_000;
 
@@ -202,6 +205,7 @@ pub(super) fn run(setup: Setup) -> std::io::Result<Leavings> {
     for i in 0..this.slots.len() {
         this.arm(i);
     }
+    let mut next_batch = Instant::ZERO;
     loop {
         let told = phase.load(Ordering::Relaxed);
         let now = this.sleep_to_tick(&mut shared);
@@ -212,8 +216,14 @@ pub(super) fn run(setup: Setup) -> std::io::Result<Leavings> {
         if told >= OVER {
             this.end(&mut shared);
         }
+        // The judges are woken now and then, not at every tick: waking a thread costs as much as judging ten messages.
+        let due = now >= next_batch || shared.events.len() >= BATCH;
+        if !due && told < OVER {
+            continue;
+        }
+        next_batch = now + BATCH_EVERY;
         let events = std::mem::replace(&mut shared.events, empties.try_recv().unwrap_or_default());
-        let pending = this.pending(told, now);
+        let pending = this.pending(told);
         let until = shared.now();
         let batch = Batch { source: number, events, until, pending, last: told >= OVER };
         if batches.send(super::judging::Message::Batch(batch)).is_err() || told >= OVER {
@@ -336,10 +346,9 @@ impl Loop {
         }
     }
 
-    /// How much is still to be done, for the coordinator: counted in the drain alone, and not at every tick.
-    fn pending(&self, told: u8, now: Instant) -> Option<u64> {
-        let tick = nanos(self.tick).max(1);
-        if told < HEALED || !(now.as_nanos() / tick).is_multiple_of(64) {
+    /// How much is still to be done, for the coordinator: counted in the drain alone.
+    fn pending(&self, told: u8) -> Option<u64> {
+        if told < HEALED {
             return None;
         }
         Some(self.slots.iter().map(|s| s.device.backlog() + u64::from(!s.device.is_settled())).sum())

@@ -8,7 +8,7 @@ use crate::trace::{Ack, ClientId, EndedBy, Event, Timeout, What};
 use std::collections::{BTreeMap, VecDeque};
 
 /// Events kept for each client.
-const RING: usize = 48;
+const RING: usize = 32;
 /// Clients in a run up to which rings are kept for all; beyond, shorter ones.
 const MANY: usize = 2_000;
 /// Stories of one kind of breach that are told; all are counted.
@@ -33,7 +33,7 @@ pub(super) struct Case {
 
 impl Archive {
     pub fn new(clients: usize) -> Self {
-        let size = if clients > MANY { 12 } else { RING };
+        let size = if clients > MANY { 8 } else { RING };
         Self { rings: vec![VecDeque::new(); clients], size, told: BTreeMap::new(), stories: Vec::new() }
     }
 
