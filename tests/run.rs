@@ -270,6 +270,36 @@ fn an_interrupted_run_writes_what_is_there() {
     assert!(report.contains("stopped by the user"));
 }
 
+/// The harness itself stood still: the run says so, and its figures are not trusted.
+#[test]
+fn a_harness_that_stood_still_taints_its_run() {
+    let scratch = Scratch::new();
+    let file = scratch.file("s.toml", SMALL);
+    let out = scratch.0.join("reports");
+    let mut child = squall()
+        .arg("run")
+        .arg(&file)
+        .arg("--out")
+        .arg(&out)
+        .stderr(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .expect("it starts");
+    let stderr = child.stderr.take().expect("piped");
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(stderr));
+    assert!(lines.any(|l| l.expect("text").contains("connected")));
+    let pid = i32::try_from(child.id()).expect("a pid");
+    // SAFETY: the child is ours and not reaped.
+    unsafe { libc::kill(pid, libc::SIGSTOP) };
+    squall::target::ready::pause(std::time::Duration::from_millis(400));
+    // SAFETY: as above.
+    unsafe { libc::kill(pid, libc::SIGCONT) };
+    lines.for_each(drop);
+    assert_eq!(child.wait().expect("ours").code(), Some(5));
+    let report = std::fs::read_to_string(out.join("s-1").join("report.json")).expect("written");
+    assert!(report.contains("a load loop stood still for"));
+}
+
 #[test]
 fn every_shipped_scenario_is_fine_and_opens_with_why() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");

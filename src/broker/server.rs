@@ -46,6 +46,10 @@ impl Server {
     /// # Errors
     /// If the address cannot be had.
     pub fn bind(address: SocketAddr, config: Config, verbose: bool) -> io::Result<Self> {
+        // A broker is asked for more connections than the usual soft limit of 1,024 descriptors.
+        let mut limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+        limit.current = limit.maximum;
+        let _ = rustix::process::setrlimit(rustix::process::Resource::Nofile, limit);
         let listener = TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
         // std asks for a backlog of 128 only; a reconnect storm needs more.
