@@ -90,8 +90,8 @@ mod tests {
         let t = Template::parse("water/{district:8}/{fleet}-{sensor}", false).expect("legal");
         assert_eq!(t.fill("meter", 17), "water/1/meter-17");
         let json = Template::parse("{\"s\": {sensor}, \"id\": \"{id}\"}", true).expect("legal");
-        assert_eq!(json.id_offset("m", 3), Some(15));
-        assert_eq!(&json.fill("m", 3)[15..47], "0".repeat(32));
+        assert_eq!(json.id_offset("m", 3), Some(16));
+        assert_eq!(&json.fill("m", 3)[16..48], "0".repeat(32));
     }
 
     #[test]
