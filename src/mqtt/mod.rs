@@ -6,6 +6,8 @@ pub mod codec;
 mod decode;
 mod encode;
 pub mod error;
+mod inflight;
+mod limits;
 pub mod packet;
 pub mod properties;
 pub mod session;
