@@ -11,6 +11,8 @@ mod limits;
 pub mod packet;
 pub mod properties;
 pub mod session;
+#[cfg(test)]
+mod tests;
 pub mod topic;
 mod wire;
 
