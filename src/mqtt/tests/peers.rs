@@ -5,13 +5,21 @@ use crate::mqtt::Version;
 use bytes::BytesMut;
 use proptest::prelude::*;
 
+/// rumqttc takes a password for text (it is binary data) and drops an empty user name or password: neither is asked of it.
+fn within_its_limits(parts: Parts, version: Version) -> Parts {
+    let mut parts = Parts { version, ..parts };
+    if parts.kind == 1 {
+        parts.text.push('x');
+        parts.binary = parts.text.clone().into_bytes();
+    }
+    parts
+}
+
 proptest! {
     /// 3.1.1: what rumqttc reads from our bytes, it writes as the same bytes.
     #[test]
     fn rumqttc_reads_ours_v4(parts in parts()) {
-        let parts = Parts { version: Version::V311, ..parts };
-        // rumqttc's client has no reading of its own CONNECT's rarer shapes and writes no DISCONNECT flags: all kinds but AUTH.
-        prop_assume!(parts.kind != 15);
+        let parts = within_its_limits(parts, Version::V311);
         parts.with(|_, bytes| {
             let mut stream = BytesMut::from(bytes);
             let packet = rumqttc::mqttbytes::v4::Packet::read(&mut stream, 1 << 20).expect("rumqttc reads it");
@@ -25,7 +33,7 @@ proptest! {
     /// 5.0, without the packets that it is known to refuse (AUTH, DISCONNECT without a reason).
     #[test]
     fn rumqttc_reads_ours_v5(parts in parts()) {
-        let parts = Parts { version: Version::V5, ..parts };
+        let parts = within_its_limits(parts, Version::V5);
         prop_assume!(parts.kind != 15 && parts.kind != 14);
         parts.with(|_, bytes| {
             let mut stream = BytesMut::from(bytes);
