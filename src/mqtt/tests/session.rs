@@ -27,6 +27,9 @@ fn at(seconds: u64) -> Instant {
     Instant::from_millis(seconds * 1000)
 }
 
+/// One of the four acknowledgements.
+type MakeAck = fn(Ack<'static>) -> Packet<'static>;
+
 /// A session and what it wrote.
 struct Client {
     session: Session,
@@ -71,11 +74,7 @@ impl Client {
         self.session.begin_publish(qos, token).expect("there is room")
     }
 
-    fn ack(
-        &mut self,
-        packet: fn(Ack<'static>) -> Packet<'static>,
-        n: PacketId,
-    ) -> Result<Happening<'static>, ProtocolError> {
+    fn ack(&mut self, packet: MakeAck, n: PacketId) -> Result<Happening<'static>, ProtocolError> {
         self.handle(packet(Ack::plain(n)))
     }
 
@@ -135,7 +134,7 @@ fn qos_1_and_2_run_their_exchanges() {
 fn an_acknowledgement_of_nothing_is_a_breach() {
     let mut c = Client::connected(V5);
     let (one, two) = (c.publish(AtLeastOnce, 1), c.publish(ExactlyOnce, 2));
-    let wrong: &[(fn(Ack<'static>) -> Packet<'static>, PacketId)] = &[
+    let wrong: &[(MakeAck, PacketId)] = &[
         (Packet::PubAck, id(9)),
         (Packet::PubAck, two),
         (Packet::PubRec, one),
