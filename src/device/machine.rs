@@ -291,6 +291,7 @@ impl Device {
     }
 
     fn send_waiting(&mut self, now: Instant, io: &mut Io<'_>) {
+        self.resend(now, io);
         while io.tx.len() < io.room && self.plan.publishes.is_some() {
             let Some(message) = self.outbox.front() else { break };
             let qos = self.plan.kind.qos;
@@ -484,7 +485,7 @@ impl Device {
 
     fn happened(&mut self, happening: Happening<'_>, bytes: u32, now: Instant, at: Instant, io: &mut Io<'_>) {
         match happening {
-            Happening::Connected { session_present } => self.connected(session_present, now, at, io),
+            Happening::Connected { session_present, .. } => self.connected(session_present, now, at, io),
             Happening::Refused { reason } => {
                 let expected_session = self.has_session;
                 self.event(What::Connected { reason, session_present: false, expected_session }, at, io);
@@ -544,11 +545,12 @@ impl Device {
             self.must_purge = false;
             self.session_gone(now, io);
         }
-        self.has_session = self.plan.kind.persistent;
+        // A 5.0 server may keep sessions for less long than it was asked to: not at all, with 0.
+        self.has_session =
+            self.plan.kind.persistent && (self.plan.kind.version != Version::V5 || self.session.session_expiry() > 0);
         if !self.subscribed && !self.plan.filters.is_empty() {
             self.subscribe(now, io);
         }
-        self.resend(now, io);
         self.send_waiting(now, io);
     }
 

@@ -29,7 +29,26 @@ pub fn decode(bytes: &[u8], version: Version, sender: Sender, max_packet: u32) -
     }
     let Some(content) = bytes.get(header..total) else { return Ok(None) };
     let packet = content_of(first, Reader(content), version)?;
+    check_whole(&packet, version, sender)?;
+    // 3.1.1 does not ask for the shortest length, 5.0 does [MQTT-1.5.5-1]; CONNECT has told which it is.
+    let version = if let Packet::Connect(c) = &packet { c.version } else { version };
+    if version == Version::V5 && header > 2 && bytes[header - 1] == 0 {
+        return Err(DecodeError::NotMinimal);
+    }
     Ok(Some((packet, total)))
+}
+
+/// What one side may say in a packet, and the other may not.
+fn check_whole(packet: &Packet<'_>, version: Version, sender: Sender) -> Result<()> {
+    if version != Version::V5 {
+        return Ok(());
+    }
+    let (properties, banned, error) = match (packet, sender) {
+        (Packet::Publish(p), Sender::Client) => (p.properties, 11, DecodeError::SubscriptionIdFromClient),
+        (Packet::Disconnect(r), Sender::Server) => (r.properties, 17, DecodeError::ExpiryFromServer),
+        _ => return Ok(()),
+    };
+    if properties.find(|p| (p.id() == banned).then_some(())).is_some() { Err(error) } else { Ok(()) }
 }
 
 fn remaining_length(bytes: &[u8]) -> Result<Option<(usize, usize)>> {
@@ -83,10 +102,10 @@ fn content_of(first: u8, mut r: Reader<'_>, version: Version) -> Result<Packet<'
         1 => Packet::Connect(connect(r)?),
         2 => Packet::ConnAck(connack(r, version)?),
         3 => Packet::Publish(publish(first, r, version)?),
-        4 => Packet::PubAck(ack(r, version, &[0x00, 0x10, 0x80, 0x83, 0x87, 0x90, 0x91, 0x97, 0x99])?),
-        5 => Packet::PubRec(ack(r, version, &[0x00, 0x10, 0x80, 0x83, 0x87, 0x90, 0x91, 0x97, 0x99])?),
-        6 => Packet::PubRel(ack(r, version, &[0x00, 0x92])?),
-        7 => Packet::PubComp(ack(r, version, &[0x00, 0x92])?),
+        4 => Packet::PubAck(ack(r, version, 4)?),
+        5 => Packet::PubRec(ack(r, version, 5)?),
+        6 => Packet::PubRel(ack(r, version, 6)?),
+        7 => Packet::PubComp(ack(r, version, 7)?),
         8 => Packet::Subscribe(subscribe(r, version)?),
         9 => Packet::SubAck(suback(r, version)?),
         10 => Packet::Unsubscribe(unsubscribe(r, version)?),
@@ -130,24 +149,26 @@ fn connect<'a>(r: &mut Reader<'a>) -> Result<Connect<'a>> {
     Ok(Connect { version, clean_start, keep_alive, client_id, will, user_name, password, properties: properties_ })
 }
 
-/// [MQTT-3.1.2-11] to [MQTT-3.1.2-15]: no will, no will QoS, no will retain; never will QoS 3.
+/// [MQTT-3.1.2-11] to [MQTT-3.1.2-13] (3.1.1: -13 to -15): no will, no will QoS, no will retain; never will QoS 3.
 fn will<'a>(flags: u8, r: &mut Reader<'a>, version: Version) -> Result<Option<Will<'a>>> {
     if flags & 4 == 0 {
-        return if flags & 0x38 == 0 { Ok(None) } else { Err(DecodeError::WillFlags) };
+        return match flags {
+            _ if flags & 0x18 != 0 => Err(DecodeError::WillQosAlone),
+            _ if flags & 0x20 != 0 => Err(DecodeError::WillRetainAlone),
+            _ => Ok(None),
+        };
     }
-    let qos = QoS::from_u8((flags >> 3) & 3).ok_or(DecodeError::WillFlags)?;
+    let qos = QoS::from_u8((flags >> 3) & 3).ok_or(DecodeError::WillQos3)?;
     let properties = properties(r, version, Place::Will)?;
     let topic = r.text()?;
-    if !topic::is_name(topic) {
-        return Err(DecodeError::TopicName);
-    }
+    check_name(topic)?;
     Ok(Some(Will { topic, payload: r.binary()?, qos, retain: flags & 0x20 != 0, properties }))
 }
 
 fn connack<'a>(r: &mut Reader<'a>, version: Version) -> Result<ConnAck<'a>> {
     let flags = r.u8()?;
     if flags & 0xFE != 0 {
-        return Err(DecodeError::ReservedFlags); // [MQTT-3.2.2-1]
+        return Err(DecodeError::AckFlags); // [MQTT-3.2.2-1]
     }
     let reason = r.u8()?;
     let known = match version {
@@ -155,7 +176,7 @@ fn connack<'a>(r: &mut Reader<'a>, version: Version) -> Result<ConnAck<'a>> {
         _ => reason <= 5,
     };
     if !known {
-        return Err(DecodeError::ReasonCode);
+        return Err(DecodeError::ReasonCode(2));
     }
     let session_present = flags & 1 != 0;
     if session_present && reason != 0 {
@@ -171,22 +192,35 @@ fn publish<'a>(first: u8, r: &mut Reader<'a>, version: Version) -> Result<Publis
     let properties = properties(r, version, Place::Publish)?;
     let aliased =
         topic.is_empty() && properties.iter().any(|p| matches!(p, super::properties::Property::TopicAlias(_)));
-    if !aliased && !topic::is_name(topic) {
-        return Err(DecodeError::TopicName); // [MQTT-3.3.2-2] [MQTT-4.7.3-1]
+    if !aliased {
+        check_name(topic)?;
     }
     let (dup, retain) = (first & 8 != 0, first & 1 != 0);
     Ok(Publish { dup, qos, retain, topic, packet_id, properties, payload: r.rest() })
 }
 
+/// [MQTT-3.3.2-2] [MQTT-4.7.3-1].
+fn check_name(topic: &str) -> Result<()> {
+    match topic {
+        "" => Err(DecodeError::TopicEmpty),
+        _ if topic::is_name(topic) => Ok(()),
+        _ => Err(DecodeError::TopicName),
+    }
+}
+
 /// Before 5.0 there is only the identifier; in 5.0 reason and properties may be left out from the end.
-fn ack<'a>(r: &mut Reader<'a>, version: Version, reasons: &[u8]) -> Result<Ack<'a>> {
+fn ack<'a>(r: &mut Reader<'a>, version: Version, kind: u8) -> Result<Ack<'a>> {
     let packet_id = r.packet_id()?;
     if version != Version::V5 || r.is_empty() {
         return Ok(Ack::plain(packet_id));
     }
     let reason = r.u8()?;
-    if !reasons.contains(&reason) {
-        return Err(DecodeError::ReasonCode);
+    let known = match kind {
+        4 | 5 => matches!(reason, 0x00 | 0x10 | 0x80 | 0x83 | 0x87 | 0x90 | 0x91 | 0x97 | 0x99),
+        _ => matches!(reason, 0x00 | 0x92),
+    };
+    if !known {
+        return Err(DecodeError::ReasonCode(kind));
     }
     let properties = if r.is_empty() { Properties::EMPTY } else { Properties::read(r, Place::Ack)? };
     Ok(Ack { packet_id, reason, properties })
@@ -215,8 +249,13 @@ fn subscribe<'a>(r: &mut Reader<'a>, version: Version) -> Result<Subscribe<'a>> 
 }
 
 fn check_filter(filter: &str, version: Version) -> Result<()> {
-    let shared_is_legal = version != Version::V5 || topic::split_share(filter).is_ok();
-    if topic::is_filter(filter) && shared_is_legal { Ok(()) } else { Err(DecodeError::TopicFilter) }
+    if !topic::is_filter(filter) {
+        return Err(DecodeError::TopicFilter);
+    }
+    match topic::split_share(filter) {
+        Err(_) if version == Version::V5 => Err(DecodeError::SharedFilter),
+        _ => Ok(()),
+    }
 }
 
 fn unsubscribe<'a>(r: &mut Reader<'a>, version: Version) -> Result<Unsubscribe<'a>> {
@@ -224,7 +263,7 @@ fn unsubscribe<'a>(r: &mut Reader<'a>, version: Version) -> Result<Unsubscribe<'
     let properties = properties(r, version, Place::Unsubscribe)?;
     let filters = r.0;
     if filters.is_empty() {
-        return Err(DecodeError::NoFilters); // [MQTT-3.10.3-2]
+        return Err(DecodeError::NothingToUnsubscribe); // [MQTT-3.10.3-2]
     }
     while !r.is_empty() {
         check_filter(r.text()?, version)?;
@@ -241,7 +280,7 @@ fn suback<'a>(r: &mut Reader<'a>, version: Version) -> Result<Codes<'a>> {
         _ => matches!(code, 0..=2 | 0x80), // 3.1.1: [MQTT-3.9.3-2]
     };
     if codes.is_empty() || !codes.iter().all(legal) {
-        return Err(DecodeError::ReasonCode);
+        return Err(DecodeError::ReasonCode(9));
     }
     Ok(Codes { packet_id, properties, codes })
 }
@@ -254,7 +293,7 @@ fn unsuback<'a>(r: &mut Reader<'a>, version: Version) -> Result<Codes<'a>> {
     let properties = Properties::read(r, Place::UnsubAck)?;
     let codes = r.rest();
     if codes.is_empty() || !codes.iter().all(|c| matches!(c, 0 | 0x11 | 0x80 | 0x83 | 0x87 | 0x8F | 0x91)) {
-        return Err(DecodeError::ReasonCode);
+        return Err(DecodeError::ReasonCode(11));
     }
     Ok(Codes { packet_id, properties, codes })
 }
@@ -269,7 +308,8 @@ fn reason<'a>(r: &mut Reader<'a>, version: Version, place: Place) -> Result<Reas
         _ => matches!(reason, 0 | 4 | 0x80..=0x83 | 0x87 | 0x89 | 0x8B | 0x8D..=0x90 | 0x93..=0xA2),
     };
     if !known {
-        return Err(DecodeError::ReasonCode); // [MQTT-3.14.2-1] [MQTT-3.15.2-1]
+        // [MQTT-3.14.2-1] [MQTT-3.15.2-1]
+        return Err(DecodeError::ReasonCode(if place == Place::Auth { 15 } else { 14 }));
     }
     let properties = if r.is_empty() { Properties::EMPTY } else { Properties::read(r, place)? };
     Ok(Reason { reason, properties })

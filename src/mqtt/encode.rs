@@ -85,9 +85,15 @@ fn framed(first: u8, out: &mut Vec<u8>, content: impl FnOnce(&mut Vec<u8>)) {
         out[start - 1] = u8::try_from(length).expect("below 128");
         return;
     }
-    let mut header = Vec::with_capacity(4);
-    put_varint(u32::try_from(length).unwrap_or(u32::MAX), &mut header);
-    out.splice(start - 1..start, header);
+    // The content moves up by the bytes that its length takes beyond the first.
+    let end = out.len();
+    put_varint(u32::try_from(length).unwrap_or(u32::MAX), out);
+    let more = out.len() - end - 1;
+    let mut header = [0; 5];
+    header[..=more].copy_from_slice(&out[end..]);
+    out.truncate(end + more);
+    out.copy_within(start..end, start + more);
+    out[start - 1..start + more].copy_from_slice(&header[..=more]);
 }
 
 fn properties(p: Properties<'_>, version: Version, out: &mut Vec<u8>) {
@@ -104,7 +110,7 @@ fn publish(p: &Publish<'_>, version: Version, out: &mut Vec<u8>) {
         _ => 0,
     };
     let id_length = if p.packet_id.is_some() { 2 } else { 0 };
-    let length = 2 + p.topic.len() + id_length + properties_length + p.payload.len();
+    let length = 2 + p.topic.len().min(usize::from(u16::MAX)) + id_length + properties_length + p.payload.len();
     put_varint(u32::try_from(length).unwrap_or(u32::MAX), out);
     put_binary(p.topic.as_bytes(), out);
     if let Some(id) = p.packet_id {

@@ -6,9 +6,13 @@ pub mod codec;
 mod decode;
 mod encode;
 pub mod error;
+mod inflight;
+mod limits;
 pub mod packet;
 pub mod properties;
 pub mod session;
+#[cfg(test)]
+mod tests;
 pub mod topic;
 mod wire;
 

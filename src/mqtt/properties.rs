@@ -232,7 +232,8 @@ impl<'a> Properties<'a> {
             }
             seen |= bit;
             if !property.value_is_legal() {
-                return Err(DecodeError::PropertyValue);
+                let is_alias = matches!(property, Property::TopicAlias(_));
+                return Err(if is_alias { DecodeError::TopicAlias } else { DecodeError::PropertyValue });
             }
         }
         // Authentication data without a method is an error (section 3.1.2.11.10).

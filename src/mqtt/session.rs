@@ -5,15 +5,16 @@
 //! [`Session::poll_resend`] says so.
 //!
 //! Calling order for each connection: write CONNECT (by [`Session::connect_properties`]) and tell
-//! [`Session::handle_connect_sent`]; feed packets to [`Session::handle`]; after `Connected`, drain
-//! [`Session::poll_resend`] before anything new; [`Session::handle_closed`] at the end.
+//! [`Session::handle_connect_sent`]; feed packets to [`Session::handle`]; after `Connected`, and after each
+//! acknowledgement, drain [`Session::poll_resend`] before anything new; [`Session::handle_closed`] at the end.
 
 use super::codec;
+use super::inflight::{Outgoing, Received, Sending, Stage};
+pub use super::limits::ServerLimits;
 use super::packet::{Ack, Codes, ConnAck, Packet, Publish, Reason, SubscribeOptions};
 use super::properties::{Properties, PropertiesBuf, Property};
 use super::{PacketId, QoS, Version};
 use crate::time::{Duration, Instant};
-use std::collections::VecDeque;
 
 /// What a session is made with.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -39,6 +40,8 @@ pub enum Happening<'a> {
     Nothing,
     Connected {
         session_present: bool,
+        /// 5.0: the name that the server gave to a client without one.
+        assigned_client_id: Option<&'a str>,
     },
     Refused {
         reason: u8,
@@ -98,42 +101,19 @@ pub enum Resend {
     PubRel { id: PacketId },
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Stage {
-    /// QoS 1: PUBACK is awaited.
-    AwaitsPubAck,
-    /// QoS 2: PUBREC is awaited.
-    AwaitsPubRec,
-    /// QoS 2: PUBREL was sent, PUBCOMP is awaited.
-    Released,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Outgoing {
-    id: PacketId,
-    stage: Stage,
-    token: u64,
-}
-
 /// The client's side of one session.
 #[derive(Debug)]
 pub struct Session {
     config: SessionConfig,
-    /// In the order of first sending.
-    outgoing: VecDeque<Outgoing>,
-    /// QoS 2 identifiers for which PUBREC was sent and PUBREL has not come; sorted.
-    received: Vec<PacketId>,
+    sending: Sending,
+    received: Received,
     last_id: u16,
     connected: bool,
-    /// The least of our window and the server's Receive Maximum.
-    limit: u16,
+    server: ServerLimits,
+    /// Ours, or the server's if it named one.
     keep_alive: Duration,
     last_sent: Instant,
     ping_due: Option<Instant>,
-    /// How many of `outgoing` were looked at for re-sending; above the number: none are left.
-    resent: usize,
-    /// QoS 2 messages of this connection that are not released.
-    unreleased: u32,
     /// SUBSCRIBE and UNSUBSCRIBE identifiers awaiting their answer.
     pending: Vec<PacketId>,
 }
@@ -144,16 +124,14 @@ impl Session {
     pub fn new(config: SessionConfig) -> Self {
         Self {
             config,
-            outgoing: VecDeque::new(),
-            received: Vec::new(),
+            sending: Sending::default(),
+            received: Received::default(),
             last_id: 0,
             connected: false,
-            limit: config.window,
+            server: ServerLimits::default(),
             keep_alive: Duration::from_secs(config.keep_alive.into()),
             last_sent: Instant::ZERO,
             ping_due: None,
-            resent: usize::MAX,
-            unreleased: 0,
             pending: Vec::new(),
         }
     }
@@ -187,15 +165,29 @@ impl Session {
         self.last_sent = now;
     }
 
-    /// Begins a QoS 1 or 2 exchange: its packet identifier; none while the window is full.
+    /// Begins a QoS 1 or 2 exchange: its packet identifier. None while the window (ours, or the server's Receive Maximum)
+    /// is full, or something is still to be sent again: that goes first [MQTT-4.6.0-1].
+    ///
+    /// Exchanges of an earlier connection count against Receive Maximum too, wherever they stand. The standard would
+    /// let us send more, but servers differ in what they count, and close on one too many (mosquitto counts them).
     pub fn begin_publish(&mut self, qos: QoS, token: u64) -> Option<PacketId> {
-        if self.outgoing.len() >= usize::from(self.limit) || !self.connected {
+        if self.window_left() == 0 {
             return None;
         }
         let id = self.free_id()?;
         let stage = if qos == QoS::ExactlyOnce { Stage::AwaitsPubRec } else { Stage::AwaitsPubAck };
-        self.outgoing.push_back(Outgoing { id, stage, token });
+        self.sending.push(Outgoing { id, stage, token });
         Some(id)
+    }
+
+    /// How many QoS 1 and 2 messages may be begun now.
+    #[must_use]
+    pub fn window_left(&self) -> usize {
+        if !self.connected || self.sending.owes_resend() {
+            return 0;
+        }
+        let limit = self.config.window.min(self.server.receive_maximum);
+        usize::from(limit).saturating_sub(self.sending.len())
     }
 
     /// The next identifier that is not in use [MQTT-2.2.1-3], over wrap-around too.
@@ -203,7 +195,7 @@ impl Session {
         for _ in 0..=u16::MAX {
             self.last_id = self.last_id.wrapping_add(1);
             if let Some(id) = PacketId::new(self.last_id)
-                && !self.outgoing.iter().any(|o| o.id == id)
+                && !self.sending.contains(id)
                 && !self.pending.contains(&id)
             {
                 return Some(id);
@@ -231,19 +223,22 @@ impl Session {
     /// Writes a DISCONNECT.
     pub fn disconnect(&mut self, reason: u8, out: &mut Vec<u8>) {
         let packet = Packet::Disconnect(Reason { reason, properties: Properties::EMPTY });
-        codec::encode(&packet, self.config.version, out);
+        self.write(&packet, out);
         self.connected = false;
     }
 
     /// Writes the PUBREL of an exchange.
     pub fn write_pubrel(&self, id: PacketId, out: &mut Vec<u8>) {
-        codec::encode(&Packet::PubRel(Ack::plain(id)), self.config.version, out);
+        self.write(&Packet::PubRel(Ack::plain(id)), out);
     }
 
-    /// The next thing that must be sent again, in the original order [MQTT-4.4.0-1] [MQTT-4.6.0-1].
+    /// The next thing that must be sent again, in the original order [MQTT-4.4.0-1] [MQTT-4.6.0-1]. None if there is
+    /// nothing, or if Receive Maximum lets no more through now [MQTT-3.3.4-7]: ask again after each acknowledgement.
     pub fn poll_resend(&mut self) -> Option<Resend> {
-        let Outgoing { id, stage, token } = *self.outgoing.get(self.resent)?;
-        self.resent += 1;
+        if !self.connected {
+            return None;
+        }
+        let Outgoing { id, stage, token } = self.sending.next_resend(self.server.receive_maximum)?;
         Some(if stage == Stage::Released { Resend::PubRel { id } } else { Resend::Publish { id, token } })
     }
 
@@ -259,7 +254,7 @@ impl Session {
     ) -> Result<Happening<'a>, ProtocolError> {
         if !self.connected {
             return match packet {
-                Packet::ConnAck(ack) => Ok(self.connack(ack, now)),
+                Packet::ConnAck(ack) => Ok(self.connack(ack)),
                 // 5.0 lets a server send AUTH before CONNACK, but only to a client that asked [MQTT-4.12.0-6].
                 _ => Err(ProtocolError::Unexpected),
             };
@@ -287,28 +282,25 @@ impl Session {
         }
     }
 
-    fn connack(&mut self, ack: &ConnAck<'_>, now: Instant) -> Happening<'static> {
+    fn connack<'a>(&mut self, ack: &ConnAck<'a>) -> Happening<'a> {
         if ack.reason != 0 {
             return Happening::Refused { reason: ack.reason };
         }
         self.connected = true;
-        self.unreleased = 0;
         self.pending.clear();
-        self.last_sent = self.last_sent.max(now);
-        self.limit = self.config.window;
-        self.keep_alive = Duration::from_secs(self.config.keep_alive.into());
-        for property in ack.properties.iter() {
-            match property {
-                Property::ReceiveMaximum(maximum) => self.limit = self.limit.min(maximum), // [MQTT-3.3.4-7]
-                Property::ServerKeepAlive(seconds) => self.keep_alive = Duration::from_secs(seconds.into()), // [MQTT-3.2.2-21]
-                _ => {}
-            }
-        }
+        self.server = ServerLimits::read(ack.properties);
+        let keep_alive = self.server.keep_alive.unwrap_or(self.config.keep_alive); // [MQTT-3.2.2-21]
+        self.keep_alive = Duration::from_secs(keep_alive.into());
+        let assigned_client_id = ack.properties.find(|p| match p {
+            Property::AssignedClientIdentifier(id) => Some(id),
+            _ => None,
+        });
         if !ack.session_present {
-            self.forget();
+            self.forget(); // [MQTT-3.2.2-5]: a client's state without the server's is of no use
         }
-        self.resent = 0;
-        Happening::Connected { session_present: ack.session_present }
+        self.sending.start_over();
+        self.received.start_over();
+        Happening::Connected { session_present: ack.session_present, assigned_client_id }
     }
 
     fn publish<'a>(
@@ -317,54 +309,51 @@ impl Session {
         now: Instant,
         out: &mut Vec<u8>,
     ) -> Result<Happening<'a>, ProtocolError> {
-        if publish.topic.is_empty() {
-            return Err(ProtocolError::TopicAlias); // no alias was offered
+        // No alias was offered [MQTT-3.1.2-27].
+        if publish.topic.is_empty() || publish.properties.find(alias).is_some() {
+            return Err(ProtocolError::TopicAlias);
         }
         let Some(id) = publish.packet_id else { return Ok(Happening::Message(*publish)) };
+        let repeats = publish.qos == QoS::ExactlyOnce && self.received.contains(id);
+        let full = self.received.unreleased() >= u32::from(self.config.receive_maximum);
+        if full && !repeats && self.config.version == Version::V5 {
+            return Err(ProtocolError::ReceiveMaximum); // [MQTT-3.3.4-9]
+        }
         self.note_sent(now);
         if publish.qos == QoS::AtLeastOnce {
-            codec::encode(&Packet::PubAck(Ack::plain(id)), self.config.version, out);
+            self.write(&Packet::PubAck(Ack::plain(id)), out); // [MQTT-4.3.2-4]
             return Ok(Happening::Message(*publish));
         }
-        codec::encode(&Packet::PubRec(Ack::plain(id)), self.config.version, out);
-        match self.received.binary_search(&id) {
-            Ok(_) => Ok(Happening::Repeat { id }), // [MQTT-4.3.3-10]: the receiver's rule, here for us
-            Err(place) => {
-                self.received.insert(place, id);
-                self.unreleased += 1;
-                if self.config.version == Version::V5 && self.unreleased > u32::from(self.config.receive_maximum) {
-                    return Err(ProtocolError::ReceiveMaximum);
-                }
-                Ok(Happening::Message(*publish))
-            }
+        self.write(&Packet::PubRec(Ack::plain(id)), out); // [MQTT-4.3.3-8]
+        if repeats {
+            return Ok(Happening::Repeat { id }); // the receiver's rule [MQTT-4.3.3-10], here for us
         }
+        self.received.insert(id);
+        Ok(Happening::Message(*publish))
+    }
+
+    fn write(&self, packet: &Packet<'_>, out: &mut Vec<u8>) {
+        codec::encode(packet, self.config.version, out);
     }
 
     fn position(&self, id: PacketId, stages: &[Stage]) -> Result<usize, ProtocolError> {
-        let found = self.outgoing.iter().position(|o| o.id == id && stages.contains(&o.stage));
-        found.ok_or(ProtocolError::Unexpected)
-    }
-
-    fn finish(&mut self, at: usize) -> u64 {
-        if self.resent != usize::MAX && at < self.resent {
-            self.resent -= 1;
-        }
-        self.outgoing.remove(at).expect("the position was just found").token
+        self.sending.position(id, stages).ok_or(ProtocolError::Unexpected)
     }
 
     fn puback(&mut self, ack: &Ack<'_>) -> Result<Happening<'static>, ProtocolError> {
         let at = self.position(ack.packet_id, &[Stage::AwaitsPubAck])?;
-        Ok(Happening::PubAck { token: self.finish(at), reason: ack.reason })
+        Ok(Happening::PubAck { token: self.sending.finish(at), reason: ack.reason })
     }
 
     fn pubrec(&mut self, ack: &Ack<'_>, now: Instant, out: &mut Vec<u8>) -> Result<Happening<'static>, ProtocolError> {
-        // A second PUBREC is legal: ours was in flight when the first came [MQTT-4.3.3-4].
+        // A second PUBREC is legal: the server answers our first PUBLISH and the one sent again after a resumption.
         let at = self.position(ack.packet_id, &[Stage::AwaitsPubRec, Stage::Released])?;
-        let token = self.outgoing[at].token;
         if ack.reason >= 0x80 {
-            self.finish(at); // the exchange ends, and the identifier is free [MQTT-4.3.3-4]
-        } else {
-            self.outgoing[at].stage = Stage::Released;
+            // The exchange ends, and the identifier is free [MQTT-4.3.3-4].
+            return Ok(Happening::PubRec { token: self.sending.finish(at), reason: ack.reason });
+        }
+        let (token, write_now) = self.sending.release(at).ok_or(ProtocolError::Unexpected)?;
+        if write_now {
             self.write_pubrel(ack.packet_id, out);
             self.note_sent(now);
         }
@@ -372,22 +361,20 @@ impl Session {
     }
 
     fn pubrel(&mut self, ack: &Ack<'_>, now: Instant, out: &mut Vec<u8>) -> Happening<'static> {
-        let known = self.received.binary_search(&ack.packet_id);
-        if let Ok(at) = known {
-            self.received.remove(at);
-        }
-        self.unreleased = self.unreleased.saturating_sub(1);
+        let known = self.received.release(ack.packet_id);
         // 0x92: packet identifier not found, which is no error on recovery (5.0, section 3.7.2.1).
-        let reason = if known.is_err() && self.config.version == Version::V5 { 0x92 } else { 0 };
-        let answer = Ack { packet_id: ack.packet_id, reason, properties: Properties::EMPTY };
-        codec::encode(&Packet::PubComp(answer), self.config.version, out);
+        let reason = if !known && self.config.version == Version::V5 { 0x92 } else { 0 };
+        self.write(&Packet::PubComp(Ack { reason, ..Ack::plain(ack.packet_id) }), out); // [MQTT-4.3.3-11]
         self.note_sent(now);
         Happening::Nothing
     }
 
     fn pubcomp(&mut self, ack: &Ack<'_>) -> Result<Happening<'static>, ProtocolError> {
-        let at = self.position(ack.packet_id, &[Stage::Released])?;
-        Ok(Happening::PubComp { token: self.finish(at), reason: ack.reason })
+        match self.sending.position(ack.packet_id, &[Stage::Released]) {
+            Some(at) => Ok(Happening::PubComp { token: self.sending.finish(at), reason: ack.reason }),
+            None if self.sending.take_surplus(ack.packet_id) => Ok(Happening::Nothing),
+            None => Err(ProtocolError::Unexpected),
+        }
     }
 
     fn answered(&mut self, id: PacketId) -> Result<(), ProtocolError> {
@@ -400,21 +387,34 @@ impl Session {
     pub fn handle_closed(&mut self) {
         self.connected = false;
         self.ping_due = None;
-        self.pending.clear();
-        self.resent = usize::MAX;
+        self.pending = Vec::new();
+        self.sending.start_over();
     }
 
-    /// The session is gone, here or there: nothing is in flight any more.
+    /// The session is gone, here or there: nothing is in flight any more. The owner, who has the messages, publishes
+    /// anew what was. Identifiers go on where they were, so that a late acknowledgement meets nobody.
     pub fn forget(&mut self) {
-        self.outgoing = VecDeque::new();
-        self.received = Vec::new();
-        self.unreleased = 0;
+        self.sending = Sending::default();
+        self.received = Received::default();
     }
 
     /// How many of our own messages are in flight.
     #[must_use]
     pub fn in_flight(&self) -> usize {
-        self.outgoing.len()
+        self.sending.len()
+    }
+
+    /// What the server said of itself in the last CONNACK.
+    #[must_use]
+    pub fn server_limits(&self) -> &ServerLimits {
+        &self.server
+    }
+
+    /// 5.0: how long the server keeps the session after the connection's end, in seconds; `u32::MAX` for ever. The server's
+    /// word goes before ours (section 3.2.2.3.2).
+    #[must_use]
+    pub fn session_expiry(&self) -> u32 {
+        self.server.session_expiry.unwrap_or(self.config.session_expiry)
     }
 
     /// When [`Self::handle_deadline`] must be called next.
@@ -438,9 +438,17 @@ impl Session {
         if self.ping_due.is_some() {
             return Err(PingTimeout);
         }
-        codec::encode(&Packet::PingReq, self.config.version, out);
+        self.write(&Packet::PingReq, out);
         self.note_sent(now);
         self.ping_due = Some(now + self.keep_alive);
         Ok(())
+    }
+}
+
+/// The topic alias, if it is one.
+fn alias(property: Property<'_>) -> Option<u16> {
+    match property {
+        Property::TopicAlias(alias) => Some(alias),
+        _ => None,
     }
 }

@@ -38,17 +38,17 @@ impl<'a> Reader<'a> {
         Ok(u32::from_be_bytes([b[0], b[1], b[2], b[3]]))
     }
 
-    /// A variable byte integer; the shortest encoding is not asked for by decoders, four bytes at most are.
+    /// A variable byte integer of 5.0: four bytes at most, and no more than needed [MQTT-1.5.5-1].
     pub fn varint(&mut self) -> Result<u32> {
         let mut value = 0;
         for shift in [0, 7, 14, 21] {
             let byte = self.u8()?;
             value |= u32::from(byte & 0x7F) << shift;
             if byte & 0x80 == 0 {
-                return Ok(value);
+                return if byte == 0 && shift > 0 { Err(DecodeError::NotMinimal) } else { Ok(value) };
             }
         }
-        Err(DecodeError::RemainingLength)
+        Err(DecodeError::NotMinimal)
     }
 
     pub fn binary(&mut self) -> Result<&'a [u8]> {
@@ -59,7 +59,7 @@ impl<'a> Reader<'a> {
     /// [MQTT-1.5.4-1] no surrogates (Rust's UTF-8 has none), [MQTT-1.5.4-2] no U+0000.
     pub fn text(&mut self) -> Result<&'a str> {
         let text = std::str::from_utf8(self.binary()?).map_err(|_| DecodeError::Utf8)?;
-        if text.as_bytes().contains(&0) { Err(DecodeError::Utf8) } else { Ok(text) }
+        if text.as_bytes().contains(&0) { Err(DecodeError::Nul) } else { Ok(text) }
     }
 
     pub fn packet_id(&mut self) -> Result<PacketId> {
