@@ -286,3 +286,43 @@ fn a_coarse_tick_does_not_change_what_happens() {
     assert_eq!(run(None), run(Some(MS)));
     assert_eq!(run(None), run(Some(MS * 77)));
 }
+
+/// The broker finishes first, the sensor answers with its last bytes and its FIN: nothing of it may get lost.
+#[test]
+fn last_words_after_the_brokers_fin_arrive() {
+    let mut b = Bench::new(spec(10, 0.0), 1);
+    b.connect();
+    let later = b.now + Duration::from_secs(5);
+    b.until(later, |_| false);
+    b.path.gateway_finish(0, b.now);
+    b.path.write(b"last words", b.now);
+    b.path.finish(b.now);
+    // Nobody reads for a while: the gateway holds the bytes back until there is room.
+    let later = b.now + Duration::from_secs(1);
+    b.until(later, |_| false);
+    assert!(b.finished.is_empty(), "finished means that all of it was read");
+    let mut got = Vec::new();
+    b.path.gateway_read(0, &mut got, usize::MAX, b.now);
+    b.events();
+    assert_eq!(got, b"last words");
+    assert_eq!((b.finished, b.reset), (vec![0], vec![]));
+}
+
+#[test]
+fn normal_jitter_is_even_about_the_delay() {
+    let mut s = spec(100, 0.0);
+    s.up.jitter = Jitter::Normal(MS * 10);
+    let mut b = Bench::new(s, 4);
+    b.connect();
+    let delays: Vec<f64> = (0..2000)
+        .map(|_| {
+            let later = b.now + Duration::from_secs(1);
+            b.until(later, |_| false);
+            b.send_up(20).as_secs_f64() * 1e3
+        })
+        .collect();
+    let mean = delays.iter().sum::<f64>() / delays.len() as f64;
+    let below = delays.iter().filter(|d| **d < 100.0).count();
+    assert!((mean - 100.0).abs() < 1.0, "mean {mean} ms"); // 4.5 standard errors
+    assert!((900..1100).contains(&below), "{below} of 2000 below the delay");
+}

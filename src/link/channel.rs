@@ -100,7 +100,7 @@ impl Channel {
             self.waiting.push_back((serialised, length));
         }
         let lost = self.draw_loss(start); // drawn for each packet, whatever else befalls it
-        let delay = self.spec.delay + self.draw_jitter();
+        let delay = self.draw_delay();
         if !self.healed && outages.iter().any(|o| o.at <= serialised && start < o.at + o.lasts) {
             self.wire.outage_drops += 1;
             return Some(packet);
@@ -157,16 +157,22 @@ impl Channel {
         }
     }
 
-    fn draw_jitter(&mut self) -> Duration {
+    /// Propagation and jitter; never below zero.
+    fn draw_delay(&mut self) -> Duration {
+        let delay = self.spec.delay;
         match self.spec.jitter {
-            Jitter::None => Duration::ZERO,
-            Jitter::Uniform(max) => self.stream.duration_below(max + Duration::from_nanos(1)),
-            Jitter::Normal(deviation) => deviation.mul_f64(self.stream.normal().max(0.0)),
+            Jitter::None => delay,
+            Jitter::Uniform(max) => delay + self.stream.duration_below(max + Duration::from_nanos(1)),
+            Jitter::Normal(deviation) => {
+                let normal = self.stream.normal();
+                let shift = deviation.mul_f64(normal.abs());
+                if normal < 0.0 { delay.saturating_sub(shift) } else { delay + shift }
+            }
             Jitter::Pareto(mean) => {
                 // Shape 3: the scale is 2/3 of the mean; inverse transform x = scale / u^(1/3).
                 let u = 1.0 - self.stream.unit();
                 let x = (2.0 / 3.0) / libm::cbrt(u);
-                mean.mul_f64(x.min(20.0))
+                delay + mean.mul_f64(x.min(20.0))
             }
         }
     }
@@ -185,7 +191,10 @@ impl Channel {
             return;
         }
         let end = sequence.wrapping_add(takes);
+        let is_syn = flags & 2 != 0;
         match self.highest.iter_mut().find(|(p, _)| *p == port) {
+            // A new connection from a port used before starts at a number of its own.
+            Some((_, highest)) if is_syn && end != *highest => *highest = end,
             Some((_, highest)) if end.wrapping_sub(*highest).cast_signed() <= 0 => self.wire.retransmissions += 1,
             Some((_, highest)) => *highest = end,
             None => {

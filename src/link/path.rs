@@ -215,7 +215,11 @@ impl Path {
                 State::Closed | State::Listen => events.push_back(GatewayEvent::Reset(conn.id)),
                 _ => {}
             }
-            let over = matches!(state, State::Closed | State::Listen | State::TimeWait);
+            // Both sides finished: what the sensor sent before its FIN is still to be read.
+            let over = match state {
+                State::TimeWait => unread == 0,
+                _ => matches!(state, State::Closed | State::Listen),
+            };
             if over {
                 gateway.sockets.remove(handle);
             }

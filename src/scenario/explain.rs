@@ -46,9 +46,8 @@ fn mean_rate(s: &super::model::Schedule) -> f64 {
 pub fn one_way(d: &Direction, bytes: u32) -> f64 {
     let serialisation = d.rate.map_or(0.0, |rate| f64::from(bytes + u32::from(d.overhead)) * 8.0 / rate as f64);
     let jitter = match d.jitter {
-        Jitter::None => 0.0,
+        Jitter::None | Jitter::Normal(_) => 0.0, // a normal one is even about the delay
         Jitter::Uniform(max) => max.as_secs_f64() / 2.0,
-        Jitter::Normal(deviation) => deviation.as_secs_f64() * 0.399, // mean of a normal cut at 0: sigma / sqrt(2 pi)
         Jitter::Pareto(mean) => mean.as_secs_f64(),
     };
     serialisation + d.delay.as_secs_f64() + jitter
