@@ -2,7 +2,7 @@
 //!
 //! Histories are written by hand, in the words of the trace; nothing of squall but the judge and its vocabulary is here.
 
-#![allow(dead_code, missing_docs, unused_imports)]
+#![allow(dead_code, missing_docs, unused_imports, clippy::unwrap_used)]
 #![allow(clippy::enum_variant_names, reason = "a library's public names look like private ones here")]
 
 #[path = "../src/promise.rs"]
@@ -14,7 +14,9 @@ mod trace;
 #[path = "../src/verdict/mod.rs"]
 mod verdict;
 
-use promise::{BrokerPromises, Client, Durability, Group, Guarantee, Phases, Promises, Publishes, SessionPromise, Subscription};
+use promise::{
+    BrokerPromises, Client, Durability, Group, Guarantee, Phases, Promises, Publishes, SessionPromise, Subscription,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use time::{Duration, Instant};
@@ -30,12 +32,8 @@ fn publisher(topic: &str, qos: u8) -> Client {
 }
 
 fn subscriber(session: SessionPromise, filters: &[(&str, u8)]) -> Client {
-    let subscription = |(filter, qos): &(&str, u8)| Subscription {
-        filter: (*filter).into(),
-        share: None,
-        qos: *qos,
-        no_local: false,
-    };
+    let subscription =
+        |(filter, qos): &(&str, u8)| Subscription { filter: (*filter).into(), share: None, qos: *qos, no_local: false };
     Client {
         name: "client".into(),
         group: 0,
@@ -237,7 +235,9 @@ fn each_attempt_of_a_publisher_without_memory_allows_one_more_copy() {
     let cut = |copies: u32| {
         let mut s = pair(2, 2);
         s.send(0).down(0).at(0, What::MemoryLost).up(0, false, false).publish(0, 0, 2, false).ack(0);
-        (0..copies).for_each(|_| drop(s.get(1, 0, 2)));
+        for _ in 0..copies {
+            s.get(1, 0, 2);
+        }
         s
     };
     cut(1).holds();
@@ -307,7 +307,11 @@ fn overlapping_filters_may_bring_a_copy_each() {
 fn a_downgraded_publish_says_nothing_about_qos_2() {
     let v = pair(2, 1).flow(0..3).get(1, 0, 1).get(1, 1, 1).get(1, 2, 1).take().verdicts();
     let outcome = |g: Guarantee| v.guarantees.iter().find(|j| j.guarantee == g).map(|j| (j.cases, j.outcome.clone()));
-    assert!(matches!(outcome(Guarantee::Qos2), Some((0, Outcome::NotEnoughEvidence(_)))), "{:?}", outcome(Guarantee::Qos2));
+    assert!(
+        matches!(outcome(Guarantee::Qos2), Some((0, Outcome::NotEnoughEvidence(_)))),
+        "{:?}",
+        outcome(Guarantee::Qos2)
+    );
     assert!(matches!(outcome(Guarantee::Qos1), Some((3, _))));
 }
 
@@ -350,7 +354,9 @@ fn a_session_that_ends_in_the_middle_of_a_re_delivery_proves_no_disorder() {
     let cut = |first: &[u32]| {
         let mut s = Story::new(vec![publisher("t", 1), subscriber(SessionPromise::Clean, &[("t", 1), ("+", 1)])]);
         s.up(0, false, false).up(1, false, false).subscribe(1, 0, 1).subscribe(1, 1, 1).flow(0..3);
-        first.iter().for_each(|n| drop(s.get(1, *n, 1)));
+        for n in first {
+            s.get(1, *n, 1);
+        }
         s.down(1).up(1, false, false);
         s
     };
@@ -362,12 +368,8 @@ fn a_session_that_ends_in_the_middle_of_a_re_delivery_proves_no_disorder() {
 
 #[test]
 fn a_corrupt_copy_is_corrupt_and_not_lost_as_well() {
-    let corrupt = What::Strange {
-        what: Strange::Corrupt { topic_of: Some(ClientId(0)) },
-        qos: 1,
-        retain: false,
-        length: 16,
-    };
+    let corrupt =
+        What::Strange { what: Strange::Corrupt { topic_of: Some(ClientId(0)) }, qos: 1, retain: false, length: 16 };
     pair(1, 1).flow(0..2).get(1, 0, 1).at(1, corrupt).breaks(&[("corrupt", 1)]);
     pair(1, 1).flow(0..3).get(1, 0, 1).at(1, corrupt).breaks(&[("corrupt", 1), ("lost", 1)]);
 }
@@ -464,7 +466,9 @@ fn a_kill_takes_what_is_not_declared_durable() {
     let after = |mut s: Story| s.down(0).down(1).wait(1_000).up(0, true, true).up(1, true, true).take();
     let whole = |s: Story| after(s).resend(2).ack(2).get(1, 2, 1).take();
     use FaultKind::{BrokerKill, BrokerRestart};
-    for (durability, kind) in [(Durability::None, BrokerKill), (Durability::Unknown, BrokerKill), (Durability::None, BrokerRestart)] {
+    for (durability, kind) in
+        [(Durability::None, BrokerKill), (Durability::Unknown, BrokerKill), (Durability::None, BrokerRestart)]
+    {
         let v = whole(killed(durability, false, kind)).verdicts();
         assert_eq!((breaches(&v).len(), excused(&v, "killed")), (0, 2), "{durability:?} {kind:?}");
     }
@@ -489,7 +493,9 @@ fn an_offline_queue_is_excused_up_to_its_declared_length() {
             p.strict = strict;
         });
         s.up(0, false, false).up(1, false, false).subscribe(1, 0, 1).down(1).flow(0..10).up(1, true, true);
-        (0..8).for_each(|n| drop(s.get(1, n, 1)));
+        for n in 0..8 {
+            s.get(1, n, 1);
+        }
         s
     };
     queue(8, false).holds();
@@ -541,7 +547,10 @@ fn a_run_cut_short_and_a_drain_too_short_prove_nothing() {
     let v = s.judge.finish(Phases { steady_from: Instant::ZERO, drain_from, ended }, true);
     assert_eq!(breaches(&v), BTreeMap::new());
     let qos1 = v.guarantees.iter().find(|g| g.guarantee == Guarantee::Qos1).expect("all are there");
-    assert_eq!(qos1.outcome, Outcome::NotEnoughEvidence("8 deliveries were still on their way when the drain ended".into()));
+    assert_eq!(
+        qos1.outcome,
+        Outcome::NotEnoughEvidence("8 deliveries were still on their way when the drain ended".into())
+    );
 }
 
 // ---- anything legal ----

@@ -5,8 +5,8 @@ use super::outcome::{Excused, Judgement, Outcome, Verdicts};
 use super::rules::Breach;
 use super::runs::Runs;
 use super::{Excuse, Judge, effective_qos};
-use crate::time::Duration;
 use crate::promise::{Guarantee, Phases};
+use crate::time::Duration;
 use crate::trace::ClientId;
 
 /// Numbers for the sentences, by QoS published (1 and 2 count what was acknowledged, 0 what was sent).

@@ -3,6 +3,7 @@
 //! It knows [`crate::trace`], [`crate::promise`] and [`crate::time`] alone, and shares no code with what it judges.
 //! It consumes the trace as it happens; a history without incident costs a run or two per (publisher, receiver).
 
+mod arrivals;
 mod evidence;
 mod judgement;
 pub mod outcome;
@@ -11,6 +12,7 @@ mod prepare;
 pub mod rules;
 pub mod runs;
 mod share;
+mod windows;
 
 use crate::promise::{Durability, Promises, SessionPromise};
 use crate::time::{Duration, Instant};
@@ -290,8 +292,6 @@ impl Judge {
         *self.tally.excuses.entry(excuse).or_default() += count;
     }
 
-    // ---- the publisher's side ----
-
     fn sent(&mut self, c: usize, sent: Sent) {
         let publisher = &mut self.publishers[c];
         let qos = usize::from(publisher.qos.min(2));
@@ -354,318 +354,16 @@ impl Judge {
             }
         }
     }
-
-    fn disconnected(&mut self, c: usize, by: EndedBy, in_flight: u32) {
-        self.receivers[c].connected = false;
-        if in_flight > 0 && by != EndedBy::Harness {
-            self.tally.cut_in_flight[usize::from(self.publishers[c].qos.min(2))] += 1;
-        }
-        let state = &mut self.sessions[c];
-        // CONNECT went out, and nobody knows what became of it.
-        let unanswered = std::mem::take(&mut state.greeting);
-        self.sessions[c].may_exist |= unanswered && self.is_persistent(c);
-        self.leave_groups(c, !self.is_persistent(c), by != EndedBy::Client);
-        if !self.is_persistent(c) {
-            self.close_windows(c, Some(Excuse::SessionEnded));
-        }
-    }
-
-    // ---- the subscriber's side ----
-
-    fn connected(&mut self, client: ClientId, present: bool, expected: bool, seen: Instant) {
-        let c = client.index();
-        self.tally.connections += 1;
-        self.receivers[c].connected = true;
-        if expected {
-            self.tally.sessions_checked += 1;
-            self.tally.sessions_resumed += u64::from(present);
-        }
-        let case = Case { subscriber: Some(client), ..Case::default() };
-        let state = self.sessions[c];
-        if present && !state.may_exist {
-            self.breach(Breach::SessionInvented, case);
-        }
-        if !present {
-            self.receivers[c].memory_lost = false; // there is nothing left to be repeated
-            self.publishers[c].received = Runs::new();
-        }
-        if !present && expected {
-            if self.kills.iter().any(|at| *at >= state.since) {
-                self.excused(Excuse::Killed, 1);
-                self.close_windows(c, Some(Excuse::Killed));
-            } else {
-                self.breach(Breach::SessionForgotten, case);
-                self.close_windows(c, None);
-            }
-        } else if !present {
-            self.close_windows(c, Some(Excuse::SessionEnded));
-        }
-        self.return_to_groups(c, present);
-        self.sessions[c] = SessionState { may_exist: self.is_persistent(c), greeting: false, since: seen };
-    }
-
-    /// The receiver and the place of a filter in it: the client's own, or its share group's only one.
-    fn place(&self, c: usize, filter: u16) -> (usize, usize) {
-        match self.groups.get(&(index(c), filter)) {
-            Some(group) => (*group as usize, 0),
-            None => (c, usize::from(filter)),
-        }
-    }
-
-    fn subscribing(&mut self, c: usize, filter: u16) {
-        let Some(requested) = self.promises.clients[c].subscriptions.get(usize::from(filter)).map(|s| s.qos) else {
-            return;
-        };
-        let (r, slot) = self.place(c, filter);
-        let receiver = &mut self.receivers[r];
-        receiver.asked |= bit(slot);
-        let bounds = receiver.bounds[slot].get_or_insert(Bounds { low: 0, high: requested, pending: true });
-        bounds.high = bounds.high.max(requested);
-    }
-
-    fn subscribed(&mut self, c: usize, filter: u16, granted: u8) {
-        let (r, slot) = self.place(c, filter);
-        let receiver = &mut self.receivers[r];
-        let Some(place) = receiver.granted.get_mut(slot) else { return };
-        if granted >= 0x80 {
-            return;
-        }
-        *place = Some(granted);
-        receiver.asked |= bit(slot);
-        receiver.bounds[slot] = Some(match receiver.bounds[slot] {
-            Some(b) if !b.pending => Bounds { low: b.low.min(granted), high: b.high.max(granted), pending: false },
-            _ => Bounds { low: granted, high: granted, pending: false },
-        });
-        if receiver.shared {
-            receiver.share.members.insert(index(c));
-        }
-        for (p, pair) in &mut receiver.pairs {
-            if pair.filters & bit(slot) != 0 {
-                pair.open(self.publishers[*p as usize].next);
-            }
-        }
-    }
-
-    fn unsubscribed(&mut self, c: usize, filter: u16) {
-        if let Some(group) = self.groups.get(&(index(c), filter)).copied() {
-            return self.leave_group(group as usize, index(c), true, false);
-        }
-        let receiver = &mut self.receivers[c];
-        if let Some(place) = receiver.granted.get_mut(usize::from(filter)) {
-            *place = None;
-        }
-        let left = (0..receiver.granted.len()).filter(|f| receiver.granted[*f].is_some()).fold(0, |all, f| all | bit(f));
-        let hit = bit(usize::from(filter));
-        let mut excused = 0;
-        for (p, pair) in &mut receiver.pairs {
-            if pair.filters & hit != 0 && pair.filters & left == 0 {
-                let publisher = &self.publishers[*p as usize];
-                let missing = pair.excuse(publisher.next);
-                excused += missing.and(&publisher.acked).len();
-                let settled = std::mem::take(&mut pair.owing).len();
-                self.owed -= settled;
-                receiver.owing -= settled;
-                pair.close(publisher.next);
-            }
-        }
-        if excused > 0 {
-            self.excused(Excuse::Unsubscribed, excused);
-        }
-    }
-
-    /// The session is over: nothing more is due by it. What was due and did not come is excused, or not.
-    fn close_windows(&mut self, r: usize, excuse: Option<Excuse>) {
-        if let Some(excuse) = excuse {
-            self.excuse_all(r, excuse);
-        }
-        let receiver = &mut self.receivers[r];
-        for (p, pair) in &mut receiver.pairs {
-            let publisher = &self.publishers[*p as usize];
-            if publisher.qos > 0 && effective_qos(publisher.qos, pair, &receiver.granted) == 0 {
-                pair.excuse(publisher.next); // the grant is forgotten below; at QoS 0 nothing of it was owed
-            }
-            pair.close(publisher.next);
-            pair.order.end_session();
-            self.owed -= std::mem::take(&mut pair.owing).len(); // it cannot come any more
-        }
-        receiver.owing = 0;
-        receiver.granted.fill(None);
-        receiver.bounds.fill(None);
-    }
-
-    fn excuse_all(&mut self, r: usize, excuse: Excuse) {
-        let mut count = 0;
-        let receiver = &mut self.receivers[r];
-        for (p, pair) in &mut receiver.pairs {
-            let publisher = &self.publishers[*p as usize];
-            let effective = effective_qos(publisher.qos, pair, &receiver.granted);
-            let missing = pair.excuse(publisher.next);
-            if excuse == Excuse::Killed {
-                pair.note_killed(&missing);
-            }
-            if effective > 0 && !missing.is_empty() {
-                count += missing.and(&publisher.acked).len();
-            }
-            let settled = std::mem::take(&mut pair.owing).len();
-            self.owed -= settled;
-            receiver.owing -= settled;
-        }
-        if count > 0 {
-            self.excused(excuse, count);
-        }
-    }
-
-    fn delivered(&mut self, client: ClientId, d: Delivered, seen: Instant) {
-        let case = Case { publisher: Some(d.publisher), number: Some(d.number), subscriber: Some(client) };
-        let (c, p) = (client.index(), d.publisher.index());
-        if self.publishers.get(p).is_none_or(|publisher| !publisher.sent.contains(d.number)) {
-            return self.breach(Breach::Phantom, case);
-        }
-        if d.dup && d.qos == 0 {
-            self.breach(Breach::Flags, case);
-        }
-        let astray = d.topic_of != Some(d.publisher);
-        if astray {
-            self.breach(Breach::WrongTopic, case);
-        }
-        let Some(r) = self.receiver_of(c, p, d.number) else {
-            if !astray {
-                let echo = p == c && self.promises.clients[c].subscriptions.iter().any(|s| s.no_local);
-                self.breach(if echo { Breach::NoLocal } else { Breach::WrongSubscription }, case);
-            }
-            return;
-        };
-        if d.retain {
-            self.tally.retained += 1;
-            return;
-        }
-        self.tally.deliveries += 1;
-        let copy = self.count_copy(r, p, &d, seen);
-        if copy.wrong_qos {
-            self.breach(Breach::WrongQos, case);
-        }
-        if astray {
-            return; // it has come, if on the wrong topic: it is not lost as well
-        }
-        self.tally.order_checked += 1;
-        if copy.out_of_order {
-            self.breach(Breach::OutOfOrder, case);
-        }
-        if copy.too_many {
-            let (published, memory_lost) = (self.publishers[p].qos, self.receivers[r].memory_lost);
-            self.count_duplicate(case, published.min(2), d.qos, memory_lost);
-        }
-    }
-
-    /// Books one copy with the receiver `r`.
-    fn count_copy(&mut self, r: usize, p: usize, d: &Delivered, seen: Instant) -> Copy {
-        let publisher = &self.publishers[p];
-        let receiver = &mut self.receivers[r];
-        receiver.last_delivery = seen;
-        let pair = receiver.pairs.get_mut(&index(p)).expect("receiver_of found it");
-        let (low, high) = allowed_qos(publisher.qos, pair, &receiver.bounds);
-        let first = !pair.has(d.number);
-        let attempts = publisher.attempts.get(&d.number).copied().unwrap_or(1);
-        // A message published anew, or sent again after a later one was answered, was put behind others by its publisher.
-        let excusable = attempts > 1 || publisher.overtaken.contains(d.number) || receiver.shared || receiver.memory_lost;
-        let mut out_of_order = false;
-        // Order holds among deliveries of one QoS: copies for a filter with a lower grant are a stream of their own.
-        if d.qos == high && !excusable {
-            if d.qos == 1 {
-                pair.arrived(d.number, first);
-            } else {
-                out_of_order = first && !pair.order.first_copy(d.number);
-            }
-        } else if d.qos == 1 {
-            pair.order.delivered_again(d.number);
-        }
-        let copy = pair.count_copy(d.number) as u64;
-        if pair.owing.remove(d.number) {
-            self.owed -= 1;
-            receiver.owing -= 1;
-        }
-        let paths = u64::from((pair.filters & receiver.asked).count_ones()).max(1);
-        Copy { wrong_qos: d.qos < low || d.qos > high, out_of_order, too_many: copy > paths * u64::from(attempts) }
-    }
-
-    /// Published 1 and granted 0, copies are allowed [MQTT-3.8.4-6]; at QoS 1 they are legal, and counted.
-    fn count_duplicate(&mut self, case: Case, published: u8, qos: u8, memory_lost: bool) {
-        self.tally.duplicates[usize::from(qos.min(2))] += 1;
-        let group = case.publisher.map(|p| usize::from(self.promises.clients[p.index()].group));
-        if let Some(count) = group.and_then(|g| self.tally.duplicated_by_group.get_mut(g)) {
-            *count += 1;
-        }
-        match qos {
-            0 if published == 0 => self.breach(Breach::Qos0Duplicated, case),
-            2 if !memory_lost => self.breach(Breach::Qos2Duplicated, case),
-            _ => {}
-        }
-    }
-
-    /// Which receiver a copy counts for: the client itself, or a share group it is in.
-    fn receiver_of(&self, c: usize, p: usize, number: u32) -> Option<usize> {
-        let own = self.receivers[c].pairs.get(&index(p)).map(|pair| (c, pair.has(number)));
-        if self.groups.is_empty() {
-            return own.map(|(r, _)| r);
-        }
-        let shares = self.groups_of(c);
-        let mut all: Vec<(usize, bool)> = own.into_iter().collect();
-        all.extend(shares.filter_map(|r| self.receivers[r].pairs.get(&index(p)).map(|pair| (r, pair.has(number)))));
-        all.iter().find(|(_, has)| !has).or(all.first()).map(|(r, _)| *r)
-    }
-
-    fn strange(&mut self, client: ClientId, what: Strange, retain: bool) {
-        let case = Case { subscriber: Some(client), ..Case::default() };
-        match what {
-            Strange::Foreign => self.tally.foreign += 1,
-            Strange::Corrupt { .. } if retain => self.tally.foreign += 1,
-            Strange::Corrupt { topic_of } => {
-                if let Some(publisher) = topic_of
-                    && let Some(pair) = self.receivers[client.index()].pairs.get_mut(&publisher.0)
-                {
-                    pair.corrupt += 1;
-                }
-                self.breach(Breach::Corrupt, Case { publisher: topic_of, ..case });
-            }
-            Strange::Phantom => self.breach(Breach::Phantom, case),
-        }
-    }
-
-    fn protocol(&mut self, client: ClientId, breach: WireBreach) {
-        let breach = match breach {
-            WireBreach::Malformed => Breach::Malformed,
-            WireBreach::Unexpected => Breach::Unexpected,
-            WireBreach::ReceiveMaximum => Breach::ReceiveMaximum,
-            WireBreach::Flags => Breach::Flags,
-        };
-        self.breach(breach, Case { subscriber: Some(client), ..Case::default() });
-    }
 }
 
 fn is_about_connections(what: &What) -> bool {
     matches!(what, What::Disconnected { .. } | What::SessionEnded | What::MemoryLost | What::Connected { .. })
 }
 
-/// What is to be said of one copy.
-#[derive(Clone, Copy, Debug)]
-struct Copy {
-    wrong_qos: bool,
-    out_of_order: bool,
-    too_many: bool,
-}
-
 /// [MQTT-3.8.4-6] (5.0: -8) and [MQTT-3.3.5-1]: the lower of published and the highest granted among matching filters.
 fn effective_qos(published: u8, pair: &Pair, granted: &[Option<u8>]) -> u8 {
     let best = granted.iter().enumerate().filter(|(f, _)| pair.filters & bit(*f) != 0).filter_map(|(_, g)| *g);
     published.min(best.max().unwrap_or(published))
-}
-
-/// The lowest and the highest QoS a copy may come with: with overlapping filters, a copy may be for any of them.
-fn allowed_qos(published: u8, pair: &Pair, bounds: &[Option<Bounds>]) -> (u8, u8) {
-    let matching = || bounds.iter().enumerate().filter(|(f, _)| pair.filters & bit(*f) != 0).filter_map(|(_, b)| *b);
-    let low = matching().map(|b| b.low).min().unwrap_or(0);
-    let high = matching().map(|b| b.high).max().unwrap_or(published);
-    (published.min(low), published.min(high))
 }
 
 /// A filter's bit in [`Pair::filters`]; filters from 63 on share one.
