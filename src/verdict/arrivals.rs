@@ -59,7 +59,7 @@ impl Judge {
     }
 
     /// Books one copy with the receiver `r`.
-    pub(super) fn count_copy(&mut self, r: usize, p: usize, d: &Delivered, seen: Instant) -> Copy {
+    fn count_copy(&mut self, r: usize, p: usize, d: &Delivered, seen: Instant) -> Copy {
         let publisher = &self.publishers[p];
         let receiver = &mut self.receivers[r];
         receiver.last_delivery = seen;
@@ -91,7 +91,7 @@ impl Judge {
     }
 
     /// Published 1 and granted 0, copies are allowed [MQTT-3.8.4-6]; at QoS 1 they are legal, and counted.
-    pub(super) fn count_duplicate(&mut self, case: Case, published: u8, qos: u8, memory_lost: bool) {
+    fn count_duplicate(&mut self, case: Case, published: u8, qos: u8, memory_lost: bool) {
         self.tally.duplicates[usize::from(qos.min(2))] += 1;
         let group = case.publisher.map(|p| usize::from(self.promises.clients[p.index()].group));
         if let Some(count) = group.and_then(|g| self.tally.duplicated_by_group.get_mut(g)) {
@@ -105,7 +105,7 @@ impl Judge {
     }
 
     /// Which receiver a copy counts for: the client itself, or a share group it is in.
-    pub(super) fn receiver_of(&self, c: usize, p: usize, number: u32) -> Option<usize> {
+    fn receiver_of(&self, c: usize, p: usize, number: u32) -> Option<usize> {
         let own = self.receivers[c].pairs.get(&index(p)).map(|pair| (c, pair.has(number)));
         if self.groups.is_empty() {
             return own.map(|(r, _)| r);

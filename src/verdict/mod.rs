@@ -16,9 +16,7 @@ mod windows;
 
 use crate::promise::{Durability, Promises, SessionPromise};
 use crate::time::{Duration, Instant};
-use crate::trace::{
-    Ack, Breach as WireBreach, ClientId, Delivered, EndedBy, Event, FaultKind, FaultMark, Sent, Strange, What,
-};
+use crate::trace::{Ack, Event, FaultKind, FaultMark, Sent, What};
 use evidence::{Archive, Case};
 use pair::Pair;
 use rules::Breach;
