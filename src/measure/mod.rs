@@ -2,8 +2,12 @@
 //!
 //! It knows [`crate::trace`], [`crate::promise`] and [`crate::time`] alone.
 
+mod receivers;
 mod recorder;
 pub mod summary;
+
+#[cfg(test)]
+mod tests;
 
 pub use recorder::Recorder;
 

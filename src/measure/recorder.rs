@@ -1,6 +1,7 @@
 //! Turns the trace into histograms, counts and series as it happens.
 
 use super::histogram;
+use super::receivers::{Seen, receivers_by_topic};
 use super::summary::{GroupSummary, Interval, LatencySummary, Series, Summary};
 use crate::promise::{Count, Latency, Phases, Promises};
 use crate::time::{Duration, Instant, nanos};
@@ -13,6 +14,8 @@ use std::sync::Arc;
 const MAX_INTERVALS: usize = 2_000;
 /// Messages of one publisher whose times are kept while somebody may still receive them.
 const MAX_PENDING: usize = 65_536;
+/// The same for all publishers together (24 bytes each), shared out evenly, but never fewer than 256 each.
+const MAX_PENDING_ALL: usize = 4 << 20;
 
 /// One latency of one group.
 #[derive(Debug)]
@@ -41,6 +44,32 @@ struct Publisher {
     base: u32,
 }
 
+impl Publisher {
+    /// Keeps the times of a message until all that is awaited has come, or `most` newer ones are kept.
+    fn keep(&mut self, sent: Sent, at: Instant, most: usize) {
+        if self.pending.is_empty() {
+            self.base = sent.number;
+        }
+        let Some(place) = sent.number.checked_sub(self.base) else { return };
+        if place as usize > self.pending.len() + most {
+            // A gap (messages never sent) wider than what is kept: everything before it is given up.
+            self.pending.clear();
+            self.base = sent.number;
+        }
+        let place = (sent.number - self.base) as usize;
+        self.pending.resize(self.pending.len().max(place), None);
+        let pending = Pending { intended: sent.intended, sent: at, awaited: self.awaited };
+        match self.pending.get_mut(place) {
+            Some(slot) => *slot = Some(pending), // sent after a later one
+            None => self.pending.push_back(Some(pending)),
+        }
+        while self.pending.len() > most {
+            self.pending.pop_front();
+            self.base += 1;
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, Default)]
 struct Connection {
     intended: Instant,
@@ -57,6 +86,7 @@ pub struct Recorder {
     counts: Vec<[u64; Count::ALL.len()]>,
     mqtt_bytes: Vec<u64>,
     publishers: Vec<Publisher>,
+    max_pending: usize,
     connections: Vec<Connection>,
     groups: Vec<usize>,
     /// By group: whether its clients publish.
@@ -69,54 +99,21 @@ pub struct Recorder {
     drained: bool,
 }
 
-/// Which numbers of one publisher one receiver has had: all below `below`, and those in `above`.
-#[derive(Debug, Default)]
-struct Seen {
-    below: u32,
-    above: std::collections::BTreeSet<u32>,
-}
-
-impl Seen {
-    /// True if the number is new. Gaps (lost QoS 0 messages) are bounded: the oldest are given up.
-    fn first(&mut self, number: u32) -> bool {
-        if number < self.below || !self.above.insert(number) {
-            return false;
-        }
-        while self.above.remove(&self.below) {
-            self.below += 1;
-        }
-        if self.above.len() > 4096
-            && let Some(least) = self.above.pop_first()
-        {
-            self.below = least + 1;
-        }
-        true
-    }
-}
-
 impl Recorder {
     /// A recorder whose series begins with intervals of this width.
     #[must_use]
     pub fn new(promises: &Arc<Promises>, width: Duration) -> Self {
         let mut publishers: Vec<Publisher> = Vec::with_capacity(promises.clients.len());
-        let mut by_topic: BTreeMap<&str, u32> = BTreeMap::new();
+        let receivers = receivers_by_topic(promises);
         for client in &promises.clients {
-            let Some(publishes) = &client.publishes else {
-                publishers.push(Publisher { group: usize::from(client.group), ..Publisher::default() });
-                continue;
-            };
-            let receivers = *by_topic.entry(&publishes.topic).or_insert_with(|| {
-                let matching = |c: &&crate::promise::Client| {
-                    c.subscriptions.iter().any(|s| s.share.is_none() && s.matches(&publishes.topic))
-                };
-                u32::try_from(promises.clients.iter().filter(matching).count()).unwrap_or(u32::MAX)
-            });
-            publishers.push(Publisher {
-                group: usize::from(client.group),
-                awaited: receivers.max(1) + u32::from(publishes.qos > 0),
-                ..Publisher::default()
-            });
+            let group = usize::from(client.group);
+            let awaited = client
+                .publishes
+                .as_ref()
+                .map_or(0, |p| receivers.get(p.topic.as_str()).copied().unwrap_or(0) + u32::from(p.qos > 0));
+            publishers.push(Publisher { group, awaited, ..Publisher::default() });
         }
+        let publishing = publishers.iter().filter(|p| p.awaited > 0).count().max(1);
         Self {
             tracks: promises.groups.iter().map(|_| BTreeMap::new()).collect(),
             counts: vec![[0; Count::ALL.len()]; promises.groups.len()],
@@ -125,6 +122,7 @@ impl Recorder {
             publishing: promises.groups.iter().map(|g| g.publishes.is_some()).collect(),
             groups: promises.clients.iter().map(|c| usize::from(c.group)).collect(),
             publishers,
+            max_pending: (MAX_PENDING_ALL / publishing).clamp(256, MAX_PENDING),
             seen: BTreeMap::new(),
             width,
             intervals: Vec::new(),
@@ -207,16 +205,8 @@ impl Recorder {
         if sent.resend || sent.attempt > 1 {
             return;
         }
-        if publisher.pending.is_empty() {
-            publisher.base = sent.number;
-        }
-        let pending = Pending { intended: sent.intended, sent: at, awaited: publisher.awaited };
-        let place = sent.number.saturating_sub(publisher.base) as usize;
-        publisher.pending.resize(publisher.pending.len().max(place), None);
-        publisher.pending.push_back(Some(pending));
-        if publisher.pending.len() > MAX_PENDING {
-            publisher.pending.pop_front();
-            publisher.base += 1;
+        if publisher.awaited > 0 {
+            publisher.keep(sent, at, self.max_pending);
         }
         self.count(group, Count::Offered);
         self.count(group, Count::Sent);

@@ -6,6 +6,7 @@ use super::rules::Breach;
 use super::runs::Runs;
 use super::{Excuse, Judge, effective_qos};
 use crate::promise::{Guarantee, Phases};
+use crate::time::Duration;
 use crate::trace::ClientId;
 
 /// Numbers for the sentences, by QoS published (1 and 2 count what was acknowledged, 0 what was sent).
@@ -22,8 +23,11 @@ struct Flow {
 impl Judge {
     /// Judges. `complete` is false if the run was cut short: then what has not come proves nothing.
     #[must_use]
-    pub fn finish(mut self, _phases: Phases, complete: bool) -> Verdicts {
-        let flows = self.settle(complete);
+    pub fn finish(mut self, phases: Phases, complete: bool) -> Verdicts {
+        if !std::mem::take(&mut self.unbooked).is_empty() {
+            (0..self.receivers.len()).for_each(|r| self.excuse_all(r, Excuse::Killed));
+        }
+        let flows = self.settle(phases, complete);
         let mut guarantees: Vec<Judgement> = Guarantee::ALL.map(|g| self.judge(g, &flows, complete)).into();
         for judgement in &mut guarantees {
             if !self.promises.guarantees.contains(&judgement.guarantee) && judgement.outcome != Outcome::Broken {
@@ -51,24 +55,24 @@ impl Judge {
     }
 
     /// Counts what is missing, and what came out of order for good.
-    fn settle(&mut self, complete: bool) -> [Flow; 3] {
+    fn settle(&mut self, phases: Phases, complete: bool) -> [Flow; 3] {
         let mut flows = [Flow::default(); 3];
         for publisher in self.publishers.iter().filter(|p| p.next > 0) {
             let flow = &mut flows[usize::from(publisher.qos.min(2))];
             flow.publishers += 1;
             flow.sent += publisher.sent.len();
             flow.acked += publisher.acked.len();
-            flow.unanswered += publisher.open;
+            flow.unanswered += publisher.open.len();
         }
         for r in 0..self.receivers.len() {
             for p in self.receivers[r].pairs.keys().copied().collect::<Vec<_>>() {
-                self.settle_pair(r, p, complete, &mut flows);
+                self.settle_pair(r, p, phases, complete, &mut flows);
             }
         }
         flows
     }
 
-    fn settle_pair(&mut self, r: usize, p: u32, complete: bool, flows: &mut [Flow; 3]) {
+    fn settle_pair(&mut self, r: usize, p: u32, phases: Phases, complete: bool, flows: &mut [Flow; 3]) {
         let receiver = &self.receivers[r];
         let publisher = &self.publishers[p as usize];
         let pair = &receiver.pairs[&p];
@@ -76,13 +80,16 @@ impl Judge {
         let due = pair.all_due(publisher.next);
         let promised = if publisher.qos == 0 { publisher.sent.and(&due) } else { publisher.acked.and(&due) };
         let missing = promised.without(&pair.delivered());
-        let flow = &mut flows[usize::from(publisher.qos.min(2))];
-        flow.due += promised.len();
-        flow.missing += missing.len();
+        let owed_at_1 = effective == 1 && publisher.qos == 2;
+        // Published 1 or 2 and granted 0: no promise of QoS 0, 1 or 2 speaks of it.
+        if effective > 0 || publisher.qos == 0 {
+            let flow = &mut flows[usize::from(effective.min(2))];
+            flow.due += promised.len();
+            flow.missing += missing.len();
+            flow.acked += if owed_at_1 { promised.len() } else { 0 };
+        }
         // Without the final copies of what was cut short, order proves nothing either.
         let out_of_order = if complete && !receiver.shared { pair.order.broken().clone() } else { Runs::new() };
-        let reachable = receiver.connected || receiver.shared;
-        let overflowed = self.promises.broker.offline_queue.is_some_and(|limit| receiver.most_queued > limit);
         let (publisher_id, subscriber) = (ClientId(p), self.client_of(r));
         let case = |number| Case { publisher: Some(publisher_id), number: Some(number), subscriber };
         for number in out_of_order.iter().collect::<Vec<_>>() {
@@ -98,17 +105,45 @@ impl Judge {
         if effective == 0 {
             return; // QoS 0 may be lost
         }
-        if overflowed && !self.promises.strict {
-            return self.excused(Excuse::OfflineQueue, missing.len());
+        if let Some(excuse) = self.excuse_at_the_end(r) {
+            return self.excused(excuse, missing.len());
         }
-        let breach = match (reachable, self.publishers[p as usize].qos) {
+        if self.is_late(r, p, &missing, phases) {
+            self.tally.late[usize::from(effective.min(2))] += missing.len();
+            return;
+        }
+        let reachable = self.receivers[r].connected || self.receivers[r].shared;
+        let breach = match (reachable, effective) {
             (false, _) => Breach::Stuck,
             (true, 2) => Breach::Qos2Lost,
             (true, _) => Breach::Qos1Lost,
         };
-        for number in missing.iter().collect::<Vec<_>>() {
+        // As many as came corrupt have come, and are counted there.
+        let came_corrupt = usize::try_from(self.receivers[r].pairs[&p].corrupt).unwrap_or(usize::MAX);
+        for number in missing.iter().skip(came_corrupt).collect::<Vec<_>>() {
             self.breach(breach, case(number));
         }
+    }
+
+    /// A named reason why this receiver may miss messages.
+    fn excuse_at_the_end(&self, r: usize) -> Option<Excuse> {
+        let receiver = &self.receivers[r];
+        if receiver.shared {
+            return self.has_absent_member(r).then_some(Excuse::ShareMemberLeft);
+        }
+        let overflowed = self.promises.broker.offline_queue.is_some_and(|limit| receiver.most_queued > limit);
+        (overflowed && !self.promises.strict).then_some(Excuse::OfflineQueue)
+    }
+
+    /// True if only the newest messages are missing and others still came in the drain's last moments: a link that needs
+    /// longer than the drain lasts is no loss, and no proof of the contrary.
+    fn is_late(&self, r: usize, p: u32, missing: &Runs, phases: Phases) -> bool {
+        let receiver = &self.receivers[r];
+        let drain = phases.ended.since(phases.drain_from);
+        let lately = (drain / 4).min(Duration::from_secs(2));
+        let newest = receiver.pairs[&p].delivered().max();
+        let is_tail = missing.iter().next().is_some_and(|first| newest.is_none_or(|n| first > n));
+        receiver.connected && is_tail && phases.ended.since(receiver.last_delivery) < lately
     }
 
     /// A client for a receiver: itself, or a share group's first member.
@@ -144,6 +179,9 @@ impl Judge {
             }
         } else if !complete && guarantee != Guarantee::Payload && guarantee != Guarantee::Routing {
             Outcome::NotEnoughEvidence("the run was cut short".into())
+        } else if self.late(guarantee) > 0 {
+            let late = n(self.late(guarantee));
+            Outcome::NotEnoughEvidence(format!("{late} deliveries were still on their way when the drain ended"))
         } else if untested.is_empty() {
             Outcome::Held
         } else {
@@ -167,6 +205,14 @@ impl Judge {
         }
     }
 
+    fn late(&self, guarantee: Guarantee) -> u64 {
+        match guarantee {
+            Guarantee::Qos1 => self.tally.late[1],
+            Guarantee::Qos2 => self.tally.late[2],
+            _ => 0,
+        }
+    }
+
     /// Whether any client uses what the guarantee is about.
     fn is_used(&self, guarantee: Guarantee) -> bool {
         let publishes = |qos: u8| self.promises.groups.iter().any(|g| g.publishes == Some(qos));
@@ -181,12 +227,12 @@ impl Judge {
 
     fn judge_liveness(&mut self) {
         let stuck: Vec<ClientId> = (0..self.promises.clients.len())
-            .filter(|c| self.publishers[*c].open > 0)
+            .filter(|c| !self.publishers[*c].open.is_empty())
             .filter_map(|c| u32::try_from(c).ok().map(ClientId))
             .collect();
         for publisher in stuck {
             let state = &self.publishers[publisher.index()];
-            let number = state.sent.without(&state.answered).iter().next();
+            let number = state.open.iter().next();
             self.breach(Breach::Stuck, Case { publisher: Some(publisher), number, subscriber: None });
         }
     }

@@ -15,6 +15,12 @@ pub(super) struct Pair {
     pub excused: Runs,
     /// The window that is open now: due from this number on.
     open_from: Option<u32>,
+    /// Acknowledged, due and not here yet: kept as it happens, for [`super::Judge::owed`].
+    pub owing: Runs,
+    /// The part of `excused` that a kill took.
+    killed: Runs,
+    /// Copies that came with a corrupt payload: whose numbers they had, nobody can say.
+    pub corrupt: u64,
     pub order: Order,
 }
 
@@ -36,9 +42,23 @@ impl Pair {
     }
 
     /// A copy came at QoS 1; call it before [`Self::count_copy`].
-    pub fn arrived(&mut self, number: u32) {
+    pub fn arrived(&mut self, number: u32, first: bool) {
         static NONE: Runs = Runs::new();
-        self.order.arrived(number, self.copies.first().unwrap_or(&NONE));
+        self.order.arrived(number, first, self.copies.first().unwrap_or(&NONE));
+    }
+
+    /// Remembers that a kill is what excused these.
+    pub fn note_killed(&mut self, missing: &Runs) {
+        for (first, last) in missing.runs() {
+            self.killed.insert_range(first, last);
+        }
+    }
+
+    /// A message that a kill had taken was sent again: it is due again, if the window it was sent in is still open.
+    pub fn send_again(&mut self, number: u32) {
+        if self.killed.remove(number) {
+            self.excused.remove(number);
+        }
     }
 
     /// The numbers that came at all.
@@ -52,7 +72,8 @@ impl Pair {
 
     /// True if the message is due to this receiver.
     pub fn is_due(&self, number: u32) -> bool {
-        self.open_from.is_some_and(|from| number >= from) && !self.excused.contains(number) || self.due.contains(number)
+        self.due.contains(number)
+            || (self.open_from.is_some_and(|from| number >= from) && !self.excused.contains(number))
     }
 
     /// From the publisher's `next` number on, messages are due.
@@ -95,25 +116,41 @@ impl Pair {
     }
 }
 
-/// The order of arrivals.
+/// The order of arrivals at the QoS that is due.
 ///
 /// At QoS 1 only *final* copies are ordered: 1, 2, 3, 2, 3, 4 is legal. When `m` arrives below the highest number that
 /// came, everything delivered above it owes another delivery; what still owes one at the end came out of order.
+///
+/// A session that ends cuts re-deliveries short. Then only what a *first* copy put out of order still counts: nothing
+/// that is sent in order, and sent again in order after a cut, can bring a first copy late.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Order {
     highest: Option<u32>,
     owed: Runs,
+    /// The part of `owed` that a late first copy caused.
+    proved: Runs,
 }
 
 impl Order {
-    /// A copy arrived at QoS 1; `delivered` are the numbers that came before.
-    pub fn arrived(&mut self, number: u32, delivered: &Runs) {
-        self.owed.remove(number);
+    /// A copy arrived at QoS 1; `delivered` are the numbers that came before, and `first` says that this one had not.
+    pub fn arrived(&mut self, number: u32, first: bool, delivered: &Runs) {
+        self.delivered_again(number);
         match self.highest {
-            Some(highest) if number < highest => self.owed.insert_part(delivered, number + 1, highest),
+            Some(highest) if number < highest => {
+                self.owed.insert_part(delivered, number + 1, highest);
+                if first {
+                    self.proved.insert_part(delivered, number + 1, highest);
+                }
+            }
             Some(highest) if number == highest => {}
             _ => self.highest = Some(number),
         }
+    }
+
+    /// A copy that proves nothing about others, but pays its own debt.
+    pub fn delivered_again(&mut self, number: u32) {
+        self.owed.remove(number);
+        self.proved.remove(number);
     }
 
     /// A first copy arrived at QoS 0 or 2: true if it is in order.
@@ -125,10 +162,9 @@ impl Order {
         in_order
     }
 
-    /// A publisher that published anew, under a new identifier, may have put a message behind later ones: what it owes
-    /// proves nothing about the broker.
-    pub fn forgive(&mut self) {
-        self.owed = Runs::default();
+    /// The session has ended: no re-delivery will come.
+    pub fn end_session(&mut self) {
+        self.owed = self.proved.clone();
     }
 
     /// What came out of order.

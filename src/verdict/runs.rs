@@ -89,6 +89,12 @@ impl Runs {
         self.0.is_empty()
     }
 
+    /// The largest number.
+    #[must_use]
+    pub fn max(&self) -> Option<u32> {
+        self.0.last().map(|(_, last)| *last)
+    }
+
     /// The runs, in order: first and last of each.
     pub fn runs(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
         self.0.iter().copied()
