@@ -392,9 +392,9 @@ impl Broker {
 
     /// [MQTT-3.1.2-22] (3.1.1: -24): silent for one and a half times the keep alive.
     fn check_silence(&mut self, conn: ConnId, now: Instant) {
-        let Some(connection) = self.connections.get(&conn) else { return };
+        let Some(connection) = self.connections.get(&conn).filter(|c| !c.closing) else { return };
         match connection.deadline() {
-            Some(at) if at <= now && !connection.closing => self.end(conn, 0x8D, now),
+            Some(at) if at <= now => self.end(conn, 0x8D, now),
             at => self.arm(at, Timer::Silence(conn)),
         }
     }
