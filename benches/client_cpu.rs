@@ -2,6 +2,7 @@
 //!
 //! The bare loop is one thread, a 1 ms tick, pre-encoded packets, one read for each ready socket; it judges nothing.
 //! Everything runs against the same reference broker, one after the other; medians of three, as ratios.
+//! `cargo bench --bench client_cpu -- qos1 memory` runs parts of it: qos0, qos1, qos2, links, memory.
 
 use squall::run::{Settings, run};
 use squall::target::{Target, Wish, resources};
@@ -20,9 +21,11 @@ fn main() {
     if !std::env::args().any(|a| a == "--bench") {
         return;
     }
+    let parts: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
+    let wanted = |part: &str| parts.is_empty() || parts.iter().any(|p| p == part);
     let (_broker, addr) = broker();
     println!("{SENSORS} sensors at {} messages a second, microseconds of client CPU a message", 1000 / PERIOD_MS);
-    for qos in 0..3 {
+    for qos in (0..3).filter(|q| wanted(&format!("qos{q}"))) {
         let median = |f: &dyn Fn() -> f64| {
             let mut all: Vec<f64> = (0..3).map(|_| f()).collect();
             all.sort_by(f64::total_cmp);
@@ -30,12 +33,14 @@ fn main() {
         };
         let bare = median(&|| bare(addr, qos));
         let direct = median(&|| squall(addr, qos, "none"));
-        let linked = median(&|| squall(addr, qos, "lan"));
-        println!(
-            "QoS {qos}: bare {bare:.1}, squall {direct:.1} ({:.2} times bare), with links {linked:.1} ({:.2} times direct)",
-            direct / bare,
-            linked / direct
-        );
+        println!("QoS {qos}: bare {bare:.1}, squall {direct:.1} ({:.2} times bare)", direct / bare);
+        if wanted("links") {
+            let linked = median(&|| squall(addr, qos, "lan"));
+            println!("QoS {qos}: with links {linked:.1} ({:.2} times direct)", linked / direct);
+        }
+    }
+    if !wanted("memory") {
+        return;
     }
     for (name, link) in [("direct", "none"), ("with link", "lan")] {
         println!("memory a sensor, {name}: {:.1} KiB", memory(addr, link) / 1024.0);

@@ -71,6 +71,9 @@ pub(super) struct Shared<'a> {
     pub tx: Vec<u8>,
     pub buffer: Vec<u8>,
     pub slip: Histogram<u64>,
+    /// What direct sockets are to send at the end of the turn, one after the other, and whose it is (slot, range).
+    pub outgoing: Vec<u8>,
+    pub writes: Vec<(u32, std::ops::Range<usize>)>,
     events: Vec<Event>,
     clock: Clock,
     /// The latest time any event was seen at: they never go back.
@@ -176,6 +179,8 @@ pub(super) fn run(setup: Setup) -> std::io::Result<Leavings> {
         tx: Vec::with_capacity(4096),
         buffer: vec![0; 64 * 1024],
         slip: histogram(),
+        outgoing: Vec::with_capacity(4096),
+        writes: Vec::with_capacity(64),
         events: Vec::with_capacity(1024),
         clock,
         seen: Instant::ZERO,
@@ -297,8 +302,20 @@ impl Loop {
             slot.handle_deadline(now, s);
             self.arm(index as usize);
         }
+        self.flush(s);
         s.bury(now);
         Ok(())
+    }
+
+    /// Sends what the turn produced, in one go: each send may wake the broker, which costs more than the send itself
+    /// where it had fallen asleep since the one before.
+    fn flush(&mut self, s: &mut Shared<'_>) {
+        for (index, range) in s.writes.drain(..) {
+            if let Pipe::Direct(d) = &mut self.slots[index as usize].pipe {
+                d.write(&s.outgoing[range], index, s.epoll);
+            }
+        }
+        s.outgoing.clear();
     }
 
     /// All links are healed at once; a while later, who makes no progress is reset.
@@ -344,6 +361,7 @@ impl Loop {
             s.with_io(usize::MAX, now, |io| slot.device.handle_end(now, io));
             slot.settle(now, s);
         }
+        self.flush(s);
     }
 
     /// How much is still to be done, for the coordinator: counted in the drain alone.

@@ -142,6 +142,7 @@ impl Slot {
             }
             s.tx.clear();
             let Some(want) = want else { return };
+            self.hurry(s);
             match (&mut self.pipe, want) {
                 (Pipe::Direct(d), Want::Open) => {
                     if !d.connect(self.index, s) {
@@ -156,7 +157,11 @@ impl Slot {
 
     fn write(&mut self, now: Instant, s: &mut Shared) {
         match &mut self.pipe {
-            Pipe::Direct(d) => d.write(&s.tx, self.index, s.epoll),
+            Pipe::Direct(_) => {
+                let start = s.outgoing.len();
+                s.outgoing.extend_from_slice(&s.tx);
+                s.writes.push((self.index, start..s.outgoing.len()));
+            }
             Pipe::Linked(l) => {
                 if l.unsent.is_empty() {
                     let taken = l.path.write(&s.tx, now);
@@ -164,6 +169,16 @@ impl Slot {
                 } else {
                     l.unsent.extend_from_slice(&s.tx);
                 }
+            }
+        }
+    }
+
+    /// Sends what waits for the end of the turn now, since the socket is about to be left.
+    fn hurry(&mut self, s: &mut Shared) {
+        let Pipe::Direct(d) = &mut self.pipe else { return };
+        for (index, range) in &mut s.writes {
+            if *index == self.index {
+                d.write(&s.outgoing[std::mem::take(range)], *index, s.epoll);
             }
         }
     }
@@ -367,8 +382,8 @@ impl Direct {
         }
     }
 
-    fn write(&mut self, bytes: &[u8], index: u32, epoll: &rustix::fd::OwnedFd) {
-        let Some(socket) = &self.socket else { return };
+    pub fn write(&mut self, bytes: &[u8], index: u32, epoll: &rustix::fd::OwnedFd) {
+        let Some(socket) = self.socket.as_ref().filter(|_| !bytes.is_empty()) else { return };
         if !self.unsent.is_empty() {
             return self.unsent.extend_from_slice(bytes);
         }
