@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 /// The modules in dependency order: each may import those above it.
 const ORDER: &[&str] = &[
     "time", "clock", "seed", "trace", "promise", "measure", "verdict", "mqtt", "link", "broker", "scenario", "device",
-    "target", "run", "report", "cli",
+    "target", "run", "simulate", "report", "cli",
 ];
 
 fn files(folder: &Path, out: &mut Vec<PathBuf>) {

@@ -8,4 +8,5 @@ mod pipe;
 pub mod plan;
 mod socket;
 
+pub(crate) use coordinator::{Deed, deeds};
 pub use coordinator::{Outcome, Progress, Settings, run};
