@@ -1,47 +1,62 @@
 //! From TOML to the checked model.
 
-use super::diagnostics::{Problem, nearest};
+use super::device::device;
+use super::diagnostics::Problem;
 use super::links::Links;
-use super::model::{BINARY_LEN, HEX_LEN};
-use super::model::{
-    Credentials, DeviceSpec, DropPolicy, Duty, Expect, Fault, FaultAction, Fleet, Keeps, Offline, Outbox, Payload,
-    Power, PublishSpec, Reconnect, Rhythm, Scenario, Schedule, SessionSpec, SubscriberGroup, SubscriptionSpec,
-    Template, WillSpec,
-};
-use super::reader::{At, Problems, Table};
-use super::threshold;
-use crate::mqtt::topic;
+use super::model::{Expect, Fault, FaultAction, Fleet, Keeps, Power, Scenario, SubscriberGroup};
+use super::publish::publish;
+use super::reader::{At, Problems, Table, list};
+use super::{load, memory, threshold, units};
 use crate::promise::Guarantee;
 use crate::time::{Duration, Instant};
 use std::ops::Range;
 use toml::de::DeTable;
 
 const SECOND: Duration = Duration::from_secs(1);
+/// The most messages a second that a scenario may offer: more than any machine sends (assumed).
+const FASTEST: f64 = 1e7;
+/// The most memory that a scenario's payloads may need, in bytes (assumed: no machine for tests has more to spare).
+const LARGEST: u64 = 8 << 30;
+/// The most clients of a scenario (assumed: a client has a port and some KiB).
+const MOST_CLIENTS: u64 = 1_000_000;
 
 /// What the tables of a file share while they are read.
-struct Context<'a> {
-    links: &'a Links,
-    tick: Duration,
+pub(super) struct Context<'a> {
+    pub links: &'a Links,
+    pub tick: Duration,
+    /// How long messages are published.
+    pub duration: Duration,
     /// Ramp and duration.
-    load: Duration,
+    pub load: Duration,
+}
+
+/// A group of clients while it is read.
+#[derive(Clone, Copy)]
+pub(super) struct Group<'a> {
+    pub name: &'a str,
+    /// How many clients it has, at least 1.
+    pub count: u32,
 }
 
 pub(super) fn check(table: &DeTable<'_>, span: Range<usize>, stem: &str) -> (Scenario, Vec<Problem>) {
     let problems = Problems::default();
-    let root = Table::new("scenario", table, span, &problems);
+    let root = Table::new("scenario", table, span.start..span.start, &problems);
     let scenario = scenario(&root, stem);
     (scenario, problems.into_sorted())
 }
 
 fn scenario(root: &Table<'_>, stem: &str) -> Scenario {
-    let links = Links::read(root);
     let tick = tick(root);
     let ramp = root.duration("ramp").map_or(SECOND * 2, |d| d.value);
-    let duration = root.needed_duration("duration");
+    let duration = root.duration_above_zero("duration", SECOND);
     let drain = root.duration("drain").map_or(SECOND * 60, |d| d.value);
-    let context = Context { links: &links, tick, load: ramp + duration };
+    // Without a duration nothing can be after the load.
+    let load = if root.duration_is_good("duration") { ramp + duration } else { Duration::MAX };
+    let links = Links::read(root, load);
+    let context = Context { links: &links, tick, duration, load };
     let mut names: Vec<At<String>> = Vec::new();
     let mut note = |name: &At<&str>| {
+        legal_name(root, name);
         if names.iter().any(|n| n.value == name.value) {
             root.problem(name.span.clone(), "this name is taken", "fleets and subscribers need different names");
         }
@@ -57,19 +72,23 @@ fn scenario(root: &Table<'_>, stem: &str) -> Scenario {
         note(&name);
         subscribers.push(subscriber(name.value, &t, &context));
     }
-    if fleets.is_empty() && subscribers.is_empty() {
-        root.problem(root.span.clone(), "nothing is in this scenario", "add a [fleet.NAME] with sensors and publish");
+    if !root.has("fleet") && !root.has("subscriber") {
+        root.problem(0..0, "nothing is in this scenario", "add a [fleet.NAME] with sensors and publish");
     }
     let group_names: Vec<&str> = names.iter().map(|n| n.value.as_str()).collect();
     let expect = expect(root, &group_names);
     let name = root.text("name");
-    if let Some(name) = name.as_ref().filter(|n| n.value.is_empty() || n.value.contains(['/', '\0'])) {
-        root.problem(name.span.clone(), "a name without / that is not empty", "it becomes a folder's name");
+    let is_bad = |n: &str| {
+        n.is_empty() || n.starts_with('.') || n.len() > 100 || n.contains(|c: char| c == '/' || c.is_control())
+    };
+    if let Some(name) = name.as_ref().filter(|n| is_bad(n.value)) {
+        let mend = "it becomes a folder's name: up to 100 bytes, no / in it, no . at its beginning";
+        root.problem(name.span.clone(), "this is no name for a scenario", mend);
     }
-    Scenario {
+    let scenario = Scenario {
         name: name.map_or_else(|| stem.to_owned(), |n| n.value.to_owned()),
         about: String::new(),
-        seed: root.count("seed", 0..u64::MAX).unwrap_or(1),
+        seed: root.long_count("seed").unwrap_or(1),
         ramp,
         duration,
         drain,
@@ -78,6 +97,35 @@ fn scenario(root: &Table<'_>, stem: &str) -> Scenario {
         subscribers,
         faults: faults(root, &context),
         expect,
+    };
+    bounds(root, &scenario);
+    scenario
+}
+
+/// What the whole must not exceed.
+fn bounds(root: &Table<'_>, scenario: &Scenario) {
+    let load = load::load(scenario);
+    if load.clients > MOST_CLIENTS {
+        let message = format!("{} clients are more than squall takes on", load.clients);
+        root.problem(0..0, message, format!("{MOST_CLIENTS} at most, all fleets and subscribers together"));
+    }
+    if load.rate > FASTEST {
+        let message = format!("{:.3e} messages a second are more than any machine sends", load.rate);
+        root.problem(0..0, message, format!("{FASTEST:.0e} at most: fewer sensors, longer periods, smaller bursts"));
+    }
+    let needed = memory::payloads(scenario);
+    if needed > LARGEST {
+        let message = format!("the payloads of all sensors need about {} GiB of memory", needed >> 30);
+        root.problem(0..0, message, format!("{} GiB at most: fewer sensors, or smaller payloads", LARGEST >> 30));
+    }
+}
+
+/// Names go into topics, paths, thresholds and reports: letters, digits, `-`, `_` and `.` only.
+pub(super) fn legal_name(t: &Table<'_>, name: &At<&str>) {
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if name.value.is_empty() || name.value.len() > 64 || !name.value.chars().all(legal) {
+        let mend = "letters, digits, -, _ and . only, 1 to 64 of them: names go into topics, thresholds and reports";
+        t.problem(name.span.clone(), "this name will not do", mend);
     }
 }
 
@@ -91,339 +139,96 @@ fn tick(root: &Table<'_>) -> Duration {
 }
 
 fn fleet(name: &str, t: &Table<'_>, context: &Context<'_>) -> Fleet {
-    if !t.has("sensors") {
-        t.problem(t.span.clone(), "sensors is missing", "add sensors = 100, say");
-    }
-    let device = device(t, context, "subscribe");
-    let publish = t.table("publish", "publish").map(|p| publish(&p, context, name));
+    let group = Group { name, count: t.count("sensors").unwrap_or(1) };
+    let device = device(t, context, group, "subscribe");
+    let publish = t.table("publish", "publish").map(|p| publish(&p, context, group));
     if publish.is_none() && device.subscriptions.is_empty() && !t.has("publish") {
-        t.problem(t.span.clone(), "this fleet neither publishes nor subscribes", "add publish = { topic, every, ... }");
+        let mend = "add publish = { topic = \"site/{sensor}/reading\", every = \"10 s\" }, say";
+        t.problem(t.span.clone(), "this fleet neither publishes nor subscribes", mend);
     }
     let power = t.table("power", "power").map(|p| Power {
-        cut_every: p.needed_duration("cut_every"),
-        off: p.needed_duration("off"),
+        cut_every: p.duration_from("cut_every", context.tick, SECOND),
+        off: p.duration_from("off", context.tick, SECOND),
         keeps: if p.word("keeps", "flash") == "flash" { Keeps::Flash } else { Keeps::Nothing },
     });
-    let sensors = clients(t, "sensors");
-    if let Some(Payload::Size(size)) = publish.as_ref().map(|p| &p.payload)
-        && u64::from(sensors) * u64::from(*size) > MOST_PAYLOADS
-    {
-        let needed = (u64::from(sensors) * u64::from(*size)) >> 20;
-        let message = format!("{sensors} sensors keep {needed} MiB of payloads ready; 2048 MiB are the most");
-        t.problem(t.place_of("sensors"), message, "fewer sensors, or smaller payloads");
-    }
-    Fleet { name: name.into(), sensors, device, publish, power }
-}
-
-fn clients(t: &Table<'_>, key: &'static str) -> u32 {
-    t.count(key, 1..1_000_001).and_then(|n| u32::try_from(n).ok()).unwrap_or(1)
+    Fleet { name: name.into(), sensors: group.count, device, publish, power }
 }
 
 fn subscriber(name: &str, t: &Table<'_>, context: &Context<'_>) -> SubscriberGroup {
-    let device = device(t, context, "filters");
-    if !t.has("filters") {
-        t.problem(t.span.clone(), "filters is missing", "add filters = [{ filter = \"#\", qos = 1 }], say");
-    } else if t.is_empty_list("filters") {
-        t.problem(t.place_of("filters"), "a subscriber needs a filter", "filters = [{ filter = \"#\", qos = 1 }], say");
+    let group = Group { name, count: t.count("count").unwrap_or(1) };
+    let device = device(t, context, group, "filters");
+    if t.is_empty_list("filters") {
+        t.problem(
+            t.place_of("filters"),
+            "a subscriber without a filter gets nothing",
+            "filters = [{ filter = \"#\" }], say",
+        );
     }
-    SubscriberGroup { name: name.into(), count: clients(t, "count"), device }
+    SubscriberGroup { name: name.into(), count: group.count, device }
 }
 
-fn device(t: &Table<'_>, context: &Context<'_>, subscriptions: &'static str) -> DeviceSpec {
-    let mqtt_level = match t.word("mqtt", "3.1.1") {
-        "3.1" => 3,
-        "5.0" => 5,
-        _ => 4,
-    };
-    DeviceSpec {
-        mqtt_level,
-        session: session(t, mqtt_level),
-        keep_alive: keep_alive(t),
-        connect_timeout: t.duration_above_zero("connect_timeout", SECOND * 30),
-        credentials: credentials(t),
-        link: t.text("link").and_then(|name| context.links.find(&name, t)),
-        reconnect: reconnect(t),
-        will: will(t, mqtt_level),
-        subscriptions: t.tables(subscriptions, "subscription").iter().map(|s| subscription(s, mqtt_level)).collect(),
-        window: u16_of(t, "window").unwrap_or(20),
-        receive_maximum: u16_of(t, "receive_maximum").unwrap_or(u16::MAX),
-        outbox: outbox(t),
-        offline: offline(t, context),
-    }
-}
-
-fn u16_of(t: &Table<'_>, key: &'static str) -> Option<u16> {
-    t.count(key, 1..65_536).and_then(|n| u16::try_from(n).ok())
-}
-
-fn session(t: &Table<'_>, level: u8) -> SessionSpec {
-    let expiry = t.duration("session_expiry");
-    if t.word("session", "clean") == "clean" {
-        if let Some(expiry) = expiry {
-            t.problem(expiry.span, "a clean session ends with its connection", "add session = \"persistent\"");
-        }
-        return SessionSpec::Clean;
-    }
-    if let Some(expiry) = expiry.as_ref().filter(|_| level != 5) {
-        t.problem(expiry.span.clone(), "session expiry is of MQTT 5.0", "add mqtt = \"5.0\", or leave it out");
-    }
-    SessionSpec::Persistent(expiry.map(|e| whole_seconds(t, e)))
-}
-
-/// 5.0's intervals are whole seconds in 32 bits, the largest of which means for ever: 100 years, the longest time there is, fit.
-fn whole_seconds(t: &Table<'_>, at: At<Duration>) -> Duration {
-    if at.value.subsec_nanos() != 0 {
-        t.problem(at.span, "expected whole seconds", "it is a number of seconds in the packet");
-    }
-    at.value
-}
-
-fn keep_alive(t: &Table<'_>) -> Duration {
-    let Some(at) = t.duration("keep_alive") else { return SECOND * 60 };
-    if at.value.subsec_nanos() != 0 || at.value > SECOND * 65_535 {
-        t.problem(at.span, "expected whole seconds up to 65,535 s", "keep alive is a 16-bit number of seconds");
-        return SECOND * 60;
-    }
-    at.value
-}
-
-fn template(t: &Table<'_>, key: &'static str, with_id: bool) -> Option<(Template, Range<usize>)> {
-    let text = t.text(key)?;
-    // Strings in packets have lengths of 16 bits; what is filled in is far shorter than what is left here.
-    if !with_id && text.value.len() > 65_000 {
-        t.problem(text.span.clone(), "this text is longer than a packet's string may be", "65,000 B at most");
-    }
-    match Template::parse(text.value, with_id) {
-        Ok(template) => Some((template, text.span)),
-        Err(message) => {
-            t.problem(text.span, message, "");
-            None
+/// Reports what overlaps among times that were read in the file's order, and sorts them.
+pub(super) fn in_order<T: Copy>(
+    mut all: Vec<At<T>>,
+    window: impl Fn(&T) -> (Instant, Instant),
+    t: &Table<'_>,
+) -> Vec<T> {
+    all.sort_by_key(|x| window(&x.value).0);
+    for pair in all.windows(2) {
+        let (earlier, later) = (window(&pair[0].value), window(&pair[1].value));
+        if later.0 < earlier.1 {
+            let until = units::show(earlier.1.since(Instant::ZERO));
+            let mend = match earlier.1 {
+                Instant::FAR => "after that kill the broker is not started again: give it a back_after".to_owned(),
+                _ => format!("the one before it ends at {until}: begin later, or make one of the two"),
+            };
+            t.problem(pair[1].span.clone(), "this begins before the one before it has ended", mend);
         }
     }
+    all.into_iter().map(|x| x.value).collect()
 }
 
-fn credentials(t: &Table<'_>) -> Option<Credentials> {
-    let password = template(t, "password", false).map(|(p, _)| p);
-    match template(t, "user", false) {
-        Some((user, _)) => Some(Credentials { user, password }),
-        None => {
-            if password.is_some() && !t.has("user") {
-                t.problem(t.place_of("password"), "a password needs a user name", "add user = \"...\"");
-            }
-            None
-        }
+/// When something happens: it must be before the load ends. None if that is not known.
+pub(super) fn moment(t: &Table<'_>, load: Duration) -> Option<Instant> {
+    let at = t.duration("at")?;
+    if at.value >= load {
+        let mend = format!("ramp and duration together are {}", units::show(load));
+        t.problem(at.span, "this is after the load has ended", mend);
+        return None;
     }
-}
-
-fn reconnect(t: &Table<'_>) -> Reconnect {
-    let (first, longest, jitter) = (SECOND, SECOND * 30, 0.5);
-    let Some(r) = t.table("reconnect", "reconnect") else { return Reconnect { first, longest, jitter } };
-    let first = r.duration_above_zero("first", first);
-    let longest = r.duration_above_zero("longest", longest.max(first));
-    if longest < first {
-        r.problem(r.place_of("longest"), "the longest wait is shorter than the first", "");
-    }
-    Reconnect { first, longest, jitter: r.percent("jitter").unwrap_or(jitter) }
-}
-
-fn no_topic() -> Template {
-    Template { text: String::new(), parts: Vec::new() }
-}
-
-fn topic_of(t: &Table<'_>) -> Template {
-    if !t.has("topic") {
-        t.problem(t.span.clone(), "topic is missing", "add topic = \"site/{sensor}/reading\", say");
-    }
-    let Some((template, span)) = template(t, "topic", false) else { return no_topic() };
-    let sample = template.fill("x", 0);
-    if !topic::is_name(&sample) {
-        t.problem(span, "no legal topic name", "a topic name is not empty and has no + or # in it");
-    } else if sample.starts_with('$') {
-        t.problem(span, "topics that begin with $ belong to the broker", "begin with another character");
-    }
-    template
-}
-
-fn will(t: &Table<'_>, level: u8) -> Option<WillSpec> {
-    let w = t.table("will", "will")?;
-    let delay = w.duration("delay");
-    if let Some(delay) = delay.as_ref().filter(|_| level != 5) {
-        w.problem(delay.span.clone(), "a will's delay is of MQTT 5.0", "add mqtt = \"5.0\", or leave it out");
-    }
-    Some(WillSpec {
-        topic: topic_of(&w),
-        payload: will_payload(&w),
-        qos: w.qos(),
-        retain: w.flag("retain", false),
-        delay: delay.map_or(Duration::ZERO, |d| whole_seconds(&w, d)),
-    })
-}
-
-fn will_payload(w: &Table<'_>) -> String {
-    let Some(payload) = w.text("payload") else { return String::new() };
-    if payload.value.len() > usize::from(u16::MAX) {
-        w.problem(payload.span, "a will's payload is at most 65,535 B", "its length has 16 bits in the packet");
-    }
-    payload.value.to_owned()
-}
-
-fn subscription(s: &Table<'_>, level: u8) -> SubscriptionSpec {
-    if !s.has("filter") {
-        s.problem(s.span.clone(), "filter is missing", "add filter = \"site/#\", say");
-    }
-    let filter = template(s, "filter", false).map_or_else(no_topic, |(template, span)| {
-        let sample = template.fill("x", 0);
-        if sample.starts_with("$share/") {
-            s.problem(span, "a shared subscription is written with share", "share = \"group\", filter = \"site/#\"");
-        } else if !topic::is_filter(&sample) {
-            s.problem(span, "no legal topic filter", "# stands alone at the end, + alone in its level");
-        }
-        template
-    });
-    let share = s.text("share");
-    if let Some(share) = share.as_ref().filter(|s| s.value.is_empty() || s.value.contains(['/', '+', '#'])) {
-        s.problem(share.span.clone(), "no legal share name", "it is not empty and has no /, + or # in it");
-    }
-    let no_local = s.flag("no_local", false);
-    if no_local && (level != 5 || share.is_some()) {
-        s.problem(s.place_of("no_local"), "no local is of MQTT 5.0, and not for shared subscriptions", "");
-    }
-    SubscriptionSpec { filter, share: share.map(|s| s.value.to_owned()), qos: s.qos(), no_local }
-}
-
-fn outbox(t: &Table<'_>) -> Outbox {
-    let Some(o) = t.table("outbox", "outbox") else { return Outbox { limit: 1000, drop: DropPolicy::Oldest } };
-    let limit = o.count("limit", 1..10_000_001).and_then(|n| u32::try_from(n).ok()).unwrap_or(1000);
-    let drop = if o.word("drop", "oldest") == "oldest" { DropPolicy::Oldest } else { DropPolicy::Newest };
-    Outbox { limit, drop }
-}
-
-fn offline(t: &Table<'_>, context: &Context<'_>) -> Vec<Offline> {
-    let mut all: Vec<Offline> = Vec::new();
-    for o in t.tables("offline", "offline") {
-        let at = o.needed_time("at");
-        let lasts = o.needed_duration("for");
-        if at >= context.load {
-            o.problem(o.place_of("at"), "this is after the load has ended", "the run's load is ramp and duration long");
-        }
-        all.push(Offline { at: Instant::ZERO + at, lasts, clean: o.flag("clean", true) });
-    }
-    all.sort_by_key(|o| o.at);
-    if all.windows(2).any(|w| w[0].at + w[0].lasts > w[1].at) {
-        t.problem(t.place_of("offline"), "these times overlap", "");
-    }
-    all
-}
-
-/// Bytes of payloads that a fleet may keep ready, one a sensor (*assumed*).
-const MOST_PAYLOADS: u64 = 2 << 30;
-
-fn publish(p: &Table<'_>, context: &Context<'_>, group: &str) -> PublishSpec {
-    PublishSpec {
-        topic: topic_of(p),
-        qos: p.qos(),
-        retain: p.flag("retain", false),
-        payload: payload(p, group),
-        schedule: schedule(p, context),
-    }
-}
-
-fn payload(p: &Table<'_>, group: &str) -> Payload {
-    let smallest = u32::try_from(BINARY_LEN).unwrap_or(u32::MAX);
-    if p.is_table("payload") {
-        let Some(t) = p.table("payload", "payload") else { return Payload::Size(64) };
-        if !t.has("template") {
-            t.problem(t.span.clone(), "template is missing", "payload = { template = \"{\\\"id\\\": \\\"{id}\\\"}\" }");
-        }
-        let Some((template, span)) = template(&t, "template", true) else { return Payload::Size(64) };
-        if template.id_offset(group, 0).is_none() {
-            let mend = format!("put {{id}} into it once: it becomes {HEX_LEN} hexadecimal digits");
-            t.problem(span, "a message needs {id}, to carry who sent it, its number and a check", mend);
-        }
-        return Payload::Template(template);
-    }
-    match p.size("payload") {
-        Some(size) if size.value < smallest => {
-            let message = format!("a message needs {smallest} B to carry who sent it, its number and a check");
-            p.problem(size.span, message, format!("make it \"{smallest} B\" or more"));
-            Payload::Size(smallest)
-        }
-        Some(size) if size.value > 16 << 20 => {
-            p.problem(size.span, "expected 16 MiB at most", "");
-            Payload::Size(smallest)
-        }
-        Some(size) => Payload::Size(size.value),
-        None => Payload::Size(64),
-    }
-}
-
-fn schedule(p: &Table<'_>, context: &Context<'_>) -> Schedule {
-    let rhythm = match (p.duration("every"), p.frequency("poisson")) {
-        (Some(every), None) => {
-            if every.value < context.tick {
-                let mend = format!("make it {:?} or more, or set a shorter tick", context.tick);
-                p.problem(every.span, "this period is shorter than the clock's tick", mend);
-            }
-            Rhythm::Every(every.value.max(Duration::from_micros(1)))
-        }
-        (None, Some(mean)) => {
-            if mean.value < context.tick {
-                let most = 1.0 / context.tick.as_secs_f64();
-                let mend = format!("make it \"{most:.0}/s\" or less, use burst, or set a shorter tick");
-                p.problem(mean.span, "this is more often than the clock ticks", mend);
-            }
-            Rhythm::Poisson(mean.value.max(Duration::from_micros(1)))
-        }
-        (Some(_), Some(poisson)) => {
-            p.problem(poisson.span, "every and poisson exclude each other", "leave one of them out");
-            Rhythm::Poisson(SECOND)
-        }
-        (None, None) => {
-            if !p.has("every") && !p.has("poisson") {
-                p.problem(
-                    p.span.clone(),
-                    "nothing says when messages are due",
-                    "add every = \"10 s\" or poisson = \"6/min\"",
-                );
-            }
-            Rhythm::Every(SECOND)
-        }
-    };
-    let duty = p.table("duty", "duty").map(|d| Duty {
-        on: d.needed_duration("on"),
-        off: d.needed_duration("off"),
-        disconnect: d.flag("disconnect", false),
-    });
-    let burst = p.count("burst", 1..100_001).and_then(|n| u32::try_from(n).ok()).unwrap_or(1);
-    Schedule { rhythm, burst, duty }
+    Some(Instant::ZERO + at.value)
 }
 
 fn faults(root: &Table<'_>, context: &Context<'_>) -> Vec<Fault> {
-    let mut all = Vec::new();
+    let mut all: Vec<At<(Instant, FaultAction)>> = Vec::new();
     for f in root.tables("fault", "fault") {
-        let at = f.needed_time("at");
-        if at >= context.load {
-            f.problem(f.place_of("at"), "this is after the load has ended", "the run's load is ramp and duration long");
+        let at = moment(&f, context.load);
+        let word = f.word("broker", "");
+        let pauses = word == "pause";
+        let (foreign, mend) = if pauses { ("back_after", "for") } else { ("for", "back_after") };
+        if !word.is_empty() && f.has(foreign) {
+            f.problem(f.place_of(foreign), format!("{foreign} means nothing to a {word}"), format!("use {mend}"));
         }
-        if !f.has("broker") {
-            f.problem(f.span.clone(), "broker is missing", "broker = \"kill\", \"restart\" or \"pause\"");
-        }
-        let broker = f.word("broker", "pause");
-        for (key, of) in [("for", ["pause", "pause"]), ("back_after", ["kill", "restart"])] {
-            if f.has(key) && f.has("broker") && !of.contains(&broker) {
-                let other = if key == "for" { "back_after" } else { "for" };
-                f.problem(f.place_of(key), format!("a {broker} has no {key}"), format!("write {other}"));
-            }
-        }
-        let action = match broker {
-            "kill" => FaultAction::Kill { back_after: f.duration("back_after").map(|d| d.value) },
-            "restart" => FaultAction::Restart { back_after: f.duration("back_after").map_or(SECOND, |d| d.value) },
-            _ => FaultAction::Pause { lasts: f.needed_duration("for") },
+        let back_after = f.has("back_after").then(|| f.duration_above_zero("back_after", SECOND));
+        let action = match word {
+            "kill" => FaultAction::Kill { back_after },
+            "restart" => FaultAction::Restart { back_after: back_after.unwrap_or(SECOND) },
+            _ => FaultAction::Pause { lasts: f.duration_above_zero("for", SECOND) },
         };
-        all.push(Fault { at: Instant::ZERO + at, action });
+        if pauses && !f.has("for") {
+            f.problem(f.span.clone(), "for is missing", "add for = \"3 s\", say: how long it is paused");
+        }
+        if let Some(at) = at {
+            all.push(At { value: (at, action), span: f.span.clone() });
+        }
     }
-    all.sort_by_key(|f| f.at);
-    all
+    let window = |(at, action): &(Instant, FaultAction)| match *action {
+        FaultAction::Kill { back_after: Some(t) }
+        | FaultAction::Restart { back_after: t }
+        | FaultAction::Pause { lasts: t } => (*at, *at + t),
+        FaultAction::Kill { back_after: None } => (*at, Instant::FAR),
+    };
+    in_order(all, window, root).into_iter().map(|(at, action)| Fault { at, action }).collect()
 }
 
 fn expect(root: &Table<'_>, groups: &[&str]) -> Expect {
@@ -432,23 +237,21 @@ fn expect(root: &Table<'_>, groups: &[&str]) -> Expect {
     let mut expect = every();
     if let Some(names) = e.texts("guarantees") {
         let one = |word: &str| names.len() == 1 && names[0].value == word;
+        let alone = names.iter().find(|n| names.len() > 1 && matches!(n.value, "all" | "none"));
+        if let Some(alone) = alone {
+            let mend = format!("write guarantees = \"{}\", or leave it out of the list", alone.value);
+            e.problem(alone.span.clone(), format!("\"{}\" stands alone", alone.value), mend);
+        }
         if !one("all") {
             expect.all = false;
             expect.guarantees.clear();
         }
-        for name in names.iter().filter(|_| !one("all") && !one("none")) {
-            if matches!(name.value, "all" | "none") {
-                let message = format!("{} stands alone", name.value);
-                e.problem(name.span.clone(), message, format!("guarantees = \"{}\", or a list without it", name.value));
-                continue;
-            }
+        for name in names.iter().filter(|n| !matches!(n.value, "all" | "none")) {
             match Guarantee::ALL.iter().find(|g| g.key() == name.value) {
                 Some(guarantee) => expect.guarantees.push(*guarantee),
                 None => {
-                    let known: Vec<&str> = Guarantee::ALL.iter().map(|g| g.key()).collect();
-                    let near = nearest(name.value, known.iter().copied());
-                    let near = near.map_or(String::new(), |n| format!("did you mean \"{n}\"? "));
-                    let mend = format!("{near}known: all, none, {}", known.join(", "));
+                    let known = ["all", "none"].into_iter().chain(Guarantee::ALL.iter().map(|g| g.key()));
+                    let mend = list(name.value, known);
                     e.problem(name.span.clone(), "no guarantee of this name", mend);
                 }
             }

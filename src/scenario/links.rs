@@ -1,13 +1,17 @@
 //! Links of a scenario file: presets, and links of one's own.
 
-use super::diagnostics::nearest;
+use super::check::{in_order, legal_name, moment};
 use super::model::NamedLink;
-use super::reader::{At, Table};
+use super::reader::{At, Table, list};
 use crate::link::profile;
 use crate::link::spec::{Direction, Jitter, LinkSpec, Loss, Outage};
-use crate::time::{Duration, Instant};
+use crate::time::Duration;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+const SECOND: Duration = Duration::from_secs(1);
+/// The shortest mean sojourn and the shortest outage.
+const SHORTEST: Duration = Duration::from_millis(1);
 
 /// The links that a file defines.
 pub(super) struct Links {
@@ -15,9 +19,11 @@ pub(super) struct Links {
 }
 
 impl Links {
-    pub fn read(root: &Table<'_>) -> Self {
+    /// The links of a file whose load lasts so long.
+    pub fn read(root: &Table<'_>, load: Duration) -> Self {
         let mut own = BTreeMap::new();
         for (name, table) in root.named("link", "link") {
+            legal_name(root, &name);
             if name.value == "none" || profile::preset(name.value).is_some() {
                 table.problem(
                     name.span.clone(),
@@ -25,7 +31,7 @@ impl Links {
                     "choose another name; `like` takes a preset over",
                 );
             }
-            own.insert(name.value.to_owned(), Arc::new(read_link(&table)));
+            own.insert(name.value.to_owned(), Arc::new(read_link(&table, load)));
         }
         Self { own }
     }
@@ -37,16 +43,10 @@ impl Links {
         }
         let spec = self.own.get(name.value).cloned().or_else(|| profile::preset(name.value).map(Arc::new));
         if spec.is_none() {
-            let presets: Vec<&str> = profile::all().iter().map(|p| p.name).collect();
-            let known = presets.iter().copied().chain(self.own.keys().map(String::as_str)).chain(["none"]);
-            let near = nearest(name.value, known).map_or(String::new(), |n| format!("did you mean \"{n}\"? "));
-            let list =
-                presets.iter().copied().chain(self.own.keys().map(String::as_str)).collect::<Vec<_>>().join(", ");
-            problems.problem(
-                name.span.clone(),
-                "no link of this name",
-                format!("{near}there are: {list}, none; or define [link.{}]", name.value),
-            );
+            let own = self.own.keys().map(String::as_str);
+            let known = own.chain(profile::all().iter().map(|p| p.name)).chain(["none"]);
+            let mend = format!("{}; or define [link.{}]", list(name.value, known), name.value);
+            problems.problem(name.span.clone(), "no link of this name", mend);
         }
         spec.map(|spec| NamedLink { name: name.value.to_owned(), spec })
     }
@@ -66,27 +66,31 @@ fn perfect() -> LinkSpec {
     LinkSpec { up: direction.clone(), down: direction, half_duplex: false, mtu: 1500, outages: Vec::new() }
 }
 
-fn read_link(t: &Table<'_>) -> LinkSpec {
+fn read_link(t: &Table<'_>, load: Duration) -> LinkSpec {
     let mut spec = perfect();
     if let Some(like) = t.text("like") {
         match profile::preset(like.value) {
             Some(preset) => spec = preset,
             None => {
-                let presets: Vec<&str> = profile::all().iter().map(|p| p.name).collect();
-                let near = nearest(like.value, presets.iter().copied());
-                let near = near.map_or(String::new(), |n| format!("did you mean \"{n}\"? "));
-                t.problem(like.span, "no preset of this name", format!("{near}presets: {}", presets.join(", ")));
+                let mend = list(like.value, profile::all().iter().map(|p| p.name));
+                t.problem(like.span, "no preset of this name", mend);
             }
         }
     }
-    let both = Overrides::read(t);
-    both.apply(&mut spec.up);
-    both.apply(&mut spec.down);
+    let (loss, delay, rate) = (read_loss(t), t.duration("delay").map(|d| d.value), t.rate("rate"));
+    let (jitter, queue) = (read_jitter(t), t.size("queue").map(|q| q.value));
+    for direction in [&mut spec.up, &mut spec.down] {
+        direction.loss = loss.unwrap_or(direction.loss);
+        direction.delay = delay.unwrap_or(direction.delay);
+        direction.rate = rate.or(direction.rate);
+        direction.jitter = jitter.unwrap_or(direction.jitter);
+        direction.queue = queue.or(direction.queue);
+    }
     if let Some(up) = t.table("up", "direction") {
-        Overrides::read(&up).apply(&mut spec.up);
+        read_direction(&up, &mut spec.up);
     }
     if let Some(down) = t.table("down", "direction") {
-        Overrides::read(&down).apply(&mut spec.down);
+        read_direction(&down, &mut spec.down);
     }
     spec.half_duplex = t.flag("half_duplex", spec.half_duplex);
     if let Some(mtu) = t.size("mtu") {
@@ -95,68 +99,52 @@ fn read_link(t: &Table<'_>) -> LinkSpec {
             _ => t.problem(mtu.span, "expected a size from 128 B to 1600 B", ""),
         }
     }
-    for outage in t.tables("outage", "outage") {
-        let at = outage.needed_time("at");
-        spec.outages.push(Outage { at: Instant::ZERO + at, lasts: outage.needed_duration("for") });
+    for (key, direction) in [("up", &spec.up), ("down", &spec.down)] {
+        if let Some(queue) = direction.queue.filter(|q| *q < u32::from(spec.mtu)) {
+            let place = if t.has(key) { key } else { "queue" };
+            let message = format!("a queue of {queue} B holds no full packet of {} B", spec.mtu);
+            t.problem(t.place_of(place), message, "a longer queue, or a smaller mtu");
+        }
     }
-    spec.outages.sort_by_key(|o| o.at);
-    if spec.outages.windows(2).any(|w| w[0].at + w[0].lasts > w[1].at) {
-        t.problem(t.place_of("outage"), "these times overlap", "");
-    }
+    let outages = t.tables("outage", "outage");
+    let outages = outages.iter().filter_map(|o| {
+        let (at, lasts) = (moment(o, load), o.duration_above_zero("for", SHORTEST));
+        Some(At { value: Outage { at: at?, lasts }, span: o.span.clone() })
+    });
+    spec.outages = in_order(outages.collect(), |o| (o.at, o.at + o.lasts), t);
     spec
 }
 
-/// What a file says of one direction, or of both; none where it says nothing.
-struct Overrides {
-    rate: Option<u64>,
-    overhead: Option<u16>,
-    delay: Option<Duration>,
-    jitter: Option<Jitter>,
-    reorder: Option<bool>,
-    loss: Option<Loss>,
-    queue: Option<u32>,
-}
-
-impl Overrides {
-    fn read(t: &Table<'_>) -> Self {
-        let overhead = t.size("overhead").and_then(|o| match u16::try_from(o.value) {
-            Ok(value @ 0..=1000) => Some(value),
-            _ => {
-                t.problem(o.span, "expected a size of 1000 B at most", "");
-                None
-            }
-        });
-        Self {
-            rate: t.rate("rate"),
-            overhead,
-            delay: t.duration("delay").map(|d| d.value),
-            jitter: t.table("jitter", "jitter").and_then(|j| read_jitter(&j)),
-            reorder: t.has("reorder").then(|| t.flag("reorder", false)),
-            loss: read_loss(t),
-            queue: t.size("queue").map(|q| q.value),
+fn read_direction(t: &Table<'_>, d: &mut Direction) {
+    d.rate = t.rate("rate").or(d.rate);
+    if let Some(overhead) = t.size("overhead") {
+        match u16::try_from(overhead.value) {
+            Ok(value @ 0..=1000) => d.overhead = value,
+            _ => t.problem(overhead.span, "expected a size of 1000 B at most", ""),
         }
     }
-
-    fn apply(&self, d: &mut Direction) {
-        d.rate = self.rate.or(d.rate);
-        d.overhead = self.overhead.unwrap_or(d.overhead);
-        d.delay = self.delay.unwrap_or(d.delay);
-        d.jitter = self.jitter.unwrap_or(d.jitter);
-        d.reorder = self.reorder.unwrap_or(d.reorder);
-        d.loss = self.loss.unwrap_or(d.loss);
-        d.queue = self.queue.or(d.queue);
-    }
+    d.delay = t.duration("delay").map_or(d.delay, |x| x.value);
+    d.jitter = read_jitter(t).unwrap_or(d.jitter);
+    d.reorder = t.flag("reorder", d.reorder);
+    d.loss = read_loss(t).unwrap_or(d.loss);
+    d.queue = t.size("queue").map(|q| q.value).or(d.queue);
 }
 
+/// `jitter = { uniform = "20 ms" }`, or one of the others.
 fn read_jitter(t: &Table<'_>) -> Option<Jitter> {
-    let one = |key, kind: fn(Duration) -> Jitter| t.duration(key).map(|x| kind(x.value));
+    let jitter = t.table("jitter", "jitter")?;
+    let one = |key, kind: fn(Duration) -> Jitter| jitter.duration(key).map(|x| kind(x.value));
     let all = [one("uniform", Jitter::Uniform), one("normal", Jitter::Normal), one("pareto", Jitter::Pareto)];
     let given: Vec<Jitter> = all.into_iter().flatten().collect();
-    if let [one] = given[..] {
-        return Some(one);
+    let written = ["uniform", "normal", "pareto"].into_iter().filter(|key| jitter.has(key)).count();
+    if written != 1 {
+        jitter.problem(
+            jitter.span.clone(),
+            "expected one of uniform, normal, pareto",
+            "jitter = { uniform = \"20 ms\" }, say",
+        );
     }
-    t.problem(t.span.clone(), "expected one of uniform, normal, pareto", "jitter = { uniform = \"20 ms\" }, say");
-    None
+    given.first().copied()
 }
 
 /// `loss = "5 %"`, or one of the burst models.
@@ -168,32 +156,42 @@ fn read_loss(t: &Table<'_>) -> Option<Loss> {
         return t.percent("loss").map(|p| if p > 0.0 { Loss::Bernoulli(p) } else { Loss::None });
     }
     let loss = t.table("loss", "loss")?;
-    if loss.has("gilbert_elliott") && loss.has("gilbert_elliott_time") {
-        loss.problem(loss.span.clone(), "two models of loss exclude each other", "leave one of them out");
-    }
     let in_good = |t: &Table<'_>| t.percent("loss_in_good").unwrap_or(0.0);
     let in_bad = |t: &Table<'_>| t.percent("loss_in_bad").unwrap_or(1.0);
-    if let Some(ge) = loss.table("gilbert_elliott", "gilbert_elliott") {
-        let into_bad = ge.percent("into_bad").unwrap_or(0.0);
-        let out_of_bad = ge.percent("out_of_bad").unwrap_or(0.0);
-        if into_bad <= 0.0 || out_of_bad <= 0.0 {
-            ge.problem(ge.span.clone(), "into_bad and out_of_bad must both be above 0 %", "");
+    let by_packet = loss.table("gilbert_elliott", "gilbert_elliott").map(|ge| Loss::GilbertElliott {
+        into_bad: above_zero(&ge, "into_bad"),
+        out_of_bad: above_zero(&ge, "out_of_bad"),
+        loss_in_good: in_good(&ge),
+        loss_in_bad: in_bad(&ge),
+    });
+    let in_time = loss.table("gilbert_elliott_time", "gilbert_elliott_time").map(|ge| Loss::GilbertElliottTime {
+        good: ge.duration_from("good", SHORTEST, SECOND),
+        bad: ge.duration_from("bad", SHORTEST, SECOND),
+        loss_in_good: in_good(&ge),
+        loss_in_bad: in_bad(&ge),
+    });
+    match (loss.has("gilbert_elliott"), loss.has("gilbert_elliott_time")) {
+        (true, true) => {
+            let mend = "leave one of them out: the first steps at each packet, the second in time";
+            loss.problem(loss.span.clone(), "gilbert_elliott and gilbert_elliott_time exclude each other", mend);
         }
-        return Some(Loss::GilbertElliott {
-            into_bad,
-            out_of_bad,
-            loss_in_good: in_good(&ge),
-            loss_in_bad: in_bad(&ge),
-        });
+        (false, false) => {
+            let mend = "or a share, loss = \"5 %\"";
+            loss.problem(loss.span.clone(), "expected gilbert_elliott or gilbert_elliott_time", mend);
+        }
+        _ => {}
     }
-    if let Some(ge) = loss.table("gilbert_elliott_time", "gilbert_elliott_time") {
-        return Some(Loss::GilbertElliottTime {
-            good: ge.needed_duration("good"),
-            bad: ge.needed_duration("bad"),
-            loss_in_good: in_good(&ge),
-            loss_in_bad: in_bad(&ge),
-        });
+    by_packet.or(in_time)
+}
+
+/// A transition that never happens would be no burst model.
+fn above_zero(t: &Table<'_>, key: &'static str) -> f64 {
+    match t.percent_at(key) {
+        Some(at) if at.value <= 0.0 => {
+            t.problem(at.span, format!("{key} must be above 0 %"), "the link would never leave its state");
+            1.0
+        }
+        Some(at) => at.value,
+        None => 1.0,
     }
-    loss.problem(loss.span.clone(), "expected gilbert_elliott or gilbert_elliott_time", "or a share like \"5 %\"");
-    None
 }

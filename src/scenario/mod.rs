@@ -1,21 +1,29 @@
 //! Scenario files: from text to a checked model, with every mistake at once.
 
 mod check;
+pub mod deliveries;
+mod device;
 pub mod diagnostics;
 pub mod explain;
 mod links;
+pub mod load;
+pub mod memory;
 pub mod model;
+mod publish;
 mod reader;
 pub mod schema;
 pub mod settings;
+mod suggest;
 mod template;
 mod threshold;
 pub mod units;
+mod words;
 pub mod write;
 
-use diagnostics::{Diagnostics, Problem, WHOLE_FILE, nearest};
+use diagnostics::{Diagnostics, Problem, nearest};
 use model::Scenario;
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use toml::de::DeTable;
 
 /// Reads and checks a scenario file.
@@ -24,16 +32,20 @@ use toml::de::DeTable;
 /// Everything that is wrong with it.
 pub fn load(path: &Path) -> Result<Scenario, Diagnostics> {
     let name = path.display().to_string();
-    match std::fs::read_to_string(path) {
+    let bytes = std::fs::read(path).map_err(|error| {
+        let mend = if error.kind() == std::io::ErrorKind::NotFound { siblings(path) } else { String::new() };
+        let reason = error.to_string();
+        let reason = reason.split(" (os error").next().unwrap_or(&reason).to_owned();
+        Diagnostics::of_file(&name, format!("cannot be read: {reason}"), mend)
+    })?;
+    match String::from_utf8(bytes) {
         Ok(text) => parse(&name, &text),
-        Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
-            let mend = "a scenario is a TOML file in UTF-8".to_owned();
-            Err(Diagnostics::of_file(&name, "this is no text".to_owned(), mend))
+        Err(error) => {
+            let good = error.utf8_error().valid_up_to();
+            let line = error.as_bytes()[..good].iter().filter(|b| **b == b'\n').count() + 1;
+            let message = format!("is not UTF-8 text: its byte {}, in line {line}, is part of no character", good + 1);
+            Err(Diagnostics::of_file(&name, message, "save it as UTF-8".into()))
         }
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(Diagnostics::of_file(&name, format!("cannot be read: {error}"), String::new()))
-        }
-        Err(error) => Err(Diagnostics::of_file(&name, format!("cannot be read: {error}"), siblings(path))),
     }
 }
 
@@ -41,20 +53,28 @@ pub fn load(path: &Path) -> Result<Scenario, Diagnostics> {
 fn siblings(path: &Path) -> String {
     let folders =
         [path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")), Path::new("scenarios")];
-    let mut found: Vec<String> = folders
+    let found: Vec<PathBuf> = folders
         .iter()
         .filter_map(|f| std::fs::read_dir(f).ok())
         .flat_map(|entries| entries.filter_map(Result::ok).map(|e| e.path()))
         .filter(|p| p.extension().is_some_and(|e| e == "toml") && p.file_name().is_some_and(|n| n != "Cargo.toml"))
-        .map(|p| p.display().to_string())
         .collect();
-    found.sort();
-    found.dedup();
-    let wanted = path.display().to_string();
-    match nearest(&wanted, found.iter().map(String::as_str)) {
-        Some(near) => format!("did you mean {near}?"),
-        None if found.is_empty() => "there are no scenario files here; `squall scenario schema` describes them".into(),
-        None => format!("there are: {}", found.join(", ")),
+    suggest_file(path, &found)
+}
+
+/// The files that were found, the nearest by name first; each once, however its path is written.
+fn suggest_file(wanted: &Path, found: &[PathBuf]) -> String {
+    let plain = |p: &Path| p.strip_prefix(".").unwrap_or(p).display().to_string();
+    let stem = |p: &Path| p.file_stem().map_or_else(String::new, |s| s.to_string_lossy().into_owned());
+    let mut all: BTreeMap<String, String> = BTreeMap::new();
+    for file in found {
+        all.entry(plain(file)).or_insert_with(|| stem(file));
+    }
+    let near = nearest(&stem(wanted), all.values().map(String::as_str));
+    match near.and_then(|near| all.iter().find(|(_, stem)| *stem == near)) {
+        Some((path, _)) => format!("did you mean {path}?"),
+        None if all.is_empty() => "there are no scenario files here; `squall scenario schema` describes them".into(),
+        None => format!("there are: {}", all.into_keys().collect::<Vec<_>>().join(", ")),
     }
 }
 
@@ -68,10 +88,9 @@ pub fn parse(file: &str, text: &str) -> Result<Scenario, Diagnostics> {
         .iter()
         .map(|e| Problem { span: e.span().unwrap_or(0..0), message: e.message().to_owned(), mend: String::new() })
         .collect();
-    problems.sort_by_key(|p| (p.span.start, p.span.end));
-    problems.dedup_by_key(|p| p.span.start);
     let stem = Path::new(file).file_stem().map_or_else(|| "scenario".into(), |s| s.to_string_lossy().into_owned());
-    let (mut scenario, found) = check::check(table.get_ref(), WHOLE_FILE, &stem);
+    let (mut scenario, found) = check::check(table.get_ref(), 0..text.len(), &stem);
+    diagnostics::sort(&mut problems);
     // After a syntax error the rest is guesswork: its mistakes would be noise.
     if problems.is_empty() {
         problems = found;

@@ -300,7 +300,7 @@ pub struct Fault {
 }
 
 /// What is done to the broker.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum FaultAction {
     /// kill -9, and start again with the same data after this long; none: never.
     Kill {

@@ -1,11 +1,12 @@
 //! Reads TOML tables setting by setting, and collects every mistake with its place.
 
 use super::diagnostics::{Problem, nearest};
-use super::settings;
+use super::settings::{self, Setting, Shape};
+use super::suggest;
 use super::units::{self, Expected};
 use crate::time::Duration;
 use std::cell::RefCell;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -20,8 +21,7 @@ impl Problems {
 
     pub fn into_sorted(self) -> Vec<Problem> {
         let mut all = self.0.into_inner();
-        all.sort_by_key(|p| (p.span.start, p.span.end));
-        all.dedup();
+        super::diagnostics::sort(&mut all);
         all
     }
 }
@@ -42,17 +42,18 @@ pub(super) struct Table<'a> {
 }
 
 impl<'a> Table<'a> {
-    /// Begins to read a table; unknown keys are mistakes at once.
+    /// Begins to read a table; unknown and missing keys are mistakes at once.
     pub fn new(kind: &'static str, table: &'a DeTable<'a>, span: Range<usize>, problems: &'a Problems) -> Self {
         for (key, _) in table {
             let name: &str = key.get_ref();
             if !settings::of(kind).any(|s| s.key == name) {
-                let known: Vec<&str> = settings::of(kind).map(|s| s.key).collect();
-                let mend = match nearest(name, known.iter().copied()) {
-                    Some(near) => format!("did you mean \"{near}\"?"),
-                    None => format!("known: {}", known.join(", ")),
-                };
-                problems.add(key.span(), format!("no setting of this name in a {kind}"), mend);
+                let message = format!("no setting of this name in {}", article(kind));
+                problems.add(key.span(), message, suggest::suggest(kind, name));
+            }
+        }
+        for Setting { key, needed, .. } in settings::of(kind) {
+            if let Some(example) = needed.filter(|_| !table.contains_key(*key)) {
+                problems.add(span.clone(), format!("{key} is missing"), format!("add {example}, say"));
             }
         }
         Self { kind, table, span, problems }
@@ -60,6 +61,10 @@ impl<'a> Table<'a> {
 
     pub fn problem(&self, span: Range<usize>, message: impl Into<String>, mend: impl Into<String>) {
         self.problems.add(span, message, mend);
+    }
+
+    fn setting(&self, key: &'static str) -> &'static Setting {
+        settings::of(self.kind).find(|s| s.key == key).expect("asked keys are in the table")
     }
 
     fn get(&self, key: &'static str) -> Option<&'a Spanned<DeValue<'a>>> {
@@ -84,7 +89,7 @@ impl<'a> Table<'a> {
     }
 
     fn expected<T>(&self, key: &'static str, value: &Spanned<DeValue<'_>>, expected: &str) -> Option<T> {
-        let about = settings::of(self.kind).find(|s| s.key == key).map_or("", |s| s.about);
+        let about = self.setting(key).about;
         self.problem(value.span(), format!("expected {expected}"), format!("{key}: {about}"));
         None
     }
@@ -110,6 +115,12 @@ impl<'a> Table<'a> {
         self.unit(key, units::DURATION, units::duration)
     }
 
+    /// True if there is a duration above zero; reports nothing.
+    pub fn duration_is_good(&self, key: &'static str) -> bool {
+        let text = self.get(key).and_then(|v| v.get_ref().as_str());
+        text.and_then(|t| units::duration(t).ok()).is_some_and(|d| !d.is_zero())
+    }
+
     /// A duration above zero; `or` where it is absent or wrong.
     pub fn duration_above_zero(&self, key: &'static str, or: Duration) -> Duration {
         match self.duration(key) {
@@ -122,20 +133,28 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// A duration that must be there.
-    pub fn needed_duration(&self, key: &'static str) -> Duration {
-        if !self.has(key) {
-            self.problem(self.span.clone(), format!("{key} is missing"), format!("add {key} = \"10 s\", say"));
+    /// A duration that is at least `shortest`; `or` where it is absent or wrong.
+    pub fn duration_from(&self, key: &'static str, shortest: Duration, or: Duration) -> Duration {
+        match self.duration(key) {
+            Some(At { value, span }) if value < shortest => {
+                let least = units::show(shortest);
+                self.problem(span, "this is too short", format!("make it \"{least}\" or more"));
+                or
+            }
+            Some(at) => at.value,
+            None => or,
         }
-        self.duration_above_zero(key, Duration::from_secs(1))
     }
 
-    /// A point of run time that must be there; 0 is one.
-    pub fn needed_time(&self, key: &'static str) -> Duration {
-        if !self.has(key) {
-            self.problem(self.span.clone(), format!("{key} is missing"), format!("add {key} = \"10 s\", say"));
+    /// Whole seconds, up to `most`.
+    pub fn whole_seconds(&self, key: &'static str, range: RangeInclusive<u32>) -> Option<At<Duration>> {
+        let at = self.duration(key)?;
+        if at.value.subsec_nanos() == 0 && u32::try_from(at.value.as_secs()).is_ok_and(|s| range.contains(&s)) {
+            return Some(at);
         }
-        self.duration(key).map_or(Duration::ZERO, |d| d.value)
+        let message = format!("expected whole seconds from {} s to {} s", range.start(), range.end());
+        self.problem(at.span, message, format!("{key} travels as a whole number of seconds"));
+        None
     }
 
     pub fn rate(&self, key: &'static str) -> Option<u64> {
@@ -147,7 +166,11 @@ impl<'a> Table<'a> {
     }
 
     pub fn percent(&self, key: &'static str) -> Option<f64> {
-        self.unit(key, units::PERCENT, units::percent).map(|a| a.value)
+        self.percent_at(key).map(|a| a.value)
+    }
+
+    pub fn percent_at(&self, key: &'static str) -> Option<At<f64>> {
+        self.unit(key, units::PERCENT, units::percent)
     }
 
     pub fn frequency(&self, key: &'static str) -> Option<At<Duration>> {
@@ -159,43 +182,47 @@ impl<'a> Table<'a> {
         value.get_ref().as_bool().or_else(|| self.expected(key, value, "true or false")).unwrap_or(or)
     }
 
-    /// A whole number within a range.
-    pub fn count(&self, key: &'static str, range: Range<u64>) -> Option<u64> {
+    /// A whole number within the range that the settings table gives.
+    pub fn count(&self, key: &'static str) -> Option<u32> {
+        self.long_count(key).map(|n| u32::try_from(n).unwrap_or(u32::MAX))
+    }
+
+    /// The same, for numbers that may have 64 bits.
+    pub fn long_count(&self, key: &'static str) -> Option<u64> {
+        let (from, to) = match self.setting(key).shape {
+            Shape::Count(from, to) => (from, to),
+            Shape::Qos => (0, 2),
+            _ => unreachable!("{key} is a count"),
+        };
         let value = self.get(key)?;
         let number = value
             .get_ref()
             .as_integer()
-            .and_then(|i| i64::from_str_radix(&i.as_str().replace('_', ""), i.radix()).ok());
-        match number {
-            Some(n) if u64::try_from(n).is_ok_and(|n| range.contains(&n)) => u64::try_from(n).ok(),
-            _ => {
-                let last = range.end - 1;
-                let look = if last >= u64::from(u32::MAX) {
-                    format!("a whole number from {}", range.start)
-                } else {
-                    format!("a whole number from {} to {last}", range.start)
-                };
-                self.expected(key, value, &look)
-            }
+            .and_then(|i| u64::from_str_radix(&i.as_str().replace('_', ""), i.radix()).ok())
+            .filter(|n| (from..=to).contains(n));
+        if number.is_none() {
+            let look = match (self.setting(key).shape, to > u64::from(u32::MAX)) {
+                (Shape::Qos, _) => "0, 1 or 2".to_owned(),
+                (_, true) => format!("a whole number from {from}"),
+                _ => format!("a whole number from {from} to {to}"),
+            };
+            return self.expected(key, value, &look);
         }
+        number
     }
 
     pub fn qos(&self) -> u8 {
-        self.count("qos", 0..3).and_then(|q| u8::try_from(q).ok()).unwrap_or(0)
+        self.count("qos").and_then(|q| u8::try_from(q).ok()).unwrap_or(0)
     }
 
     /// One of the words that the settings table lists.
     pub fn word(&self, key: &'static str, or: &'static str) -> &'static str {
-        let settings::Shape::Word(words) =
-            settings::of(self.kind).find(|s| s.key == key).expect("asked keys are in the table").shape
-        else {
-            unreachable!("{key} is a word")
-        };
+        let Shape::Word(words) = self.setting(key).shape else { unreachable!("{key} is a word") };
         let Some(text) = self.text(key) else { return or };
         if let Some(word) = words.iter().find(|w| **w == text.value) {
             return word;
         }
-        self.problem(text.span, "no such choice", format!("one of: {}", words.join(", ")));
+        self.problem(text.span, format!("{key} cannot be this"), list(text.value, words.iter().copied()));
         or
     }
 
@@ -244,22 +271,43 @@ impl<'a> Table<'a> {
     pub fn named(&self, key: &'static str, kind: &'static str) -> Vec<(At<&'a str>, Table<'a>)> {
         let Some(value) = self.get(key) else { return Vec::new() };
         let Some(table) = value.get_ref().as_table() else {
-            return self.expected::<Vec<_>>(key, value, "named tables, [kind.name]").unwrap_or_default();
+            let look = format!("{kind}s with names of their own, [{kind}.NAME]");
+            return self.expected::<Vec<_>>(key, value, &look).unwrap_or_default();
         };
         let mut all = Vec::new();
         for (name, value) in table {
             let at = At { value: &**name.get_ref(), span: name.span() };
-            let legal = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-            if at.value.is_empty() || at.value.len() > 64 || !at.value.chars().all(legal) {
-                let mend = "letters, digits, -, _ and . (64 at most): it goes into topics and file names";
-                self.problem(at.span.clone(), "no name for this", mend);
-            }
             match value.get_ref().as_table() {
                 Some(inner) => all.push((at.clone(), Table::new(kind, inner, at.span, self.problems))),
-                None => self.problem(value.span(), "expected a table", format!("write [{kind}.{}]", at.value)),
+                None => {
+                    let mend = format!("write [{kind}.NAME] above the settings of each {kind}");
+                    self.problem(at.span, format!("expected {kind}s with names of their own"), mend);
+                }
             }
         }
         all.sort_by_key(|(name, _)| name.span.start);
         all
     }
+}
+
+/// `no setting of this name in ...`
+fn article(kind: &str) -> String {
+    match kind {
+        "offline" | "outage" | "outbox" | "expect" => format!("an {kind} table"),
+        "scenario" => "a scenario".into(),
+        "fleet" | "subscriber" | "link" | "fault" => format!("a {kind}"),
+        _ => format!("a {kind} table"),
+    }
+}
+
+/// What there is to choose from, the nearest to `name` first.
+pub(super) fn list<'n>(name: &str, known: impl Iterator<Item = &'n str> + Clone) -> String {
+    let near = nearest(name, known.clone()).map_or(String::new(), |n| format!("did you mean \"{n}\"? "));
+    let mut seen: Vec<&str> = Vec::new();
+    for name in known {
+        if !seen.contains(&name) {
+            seen.push(name);
+        }
+    }
+    format!("{near}there are: {}", seen.join(", "))
 }

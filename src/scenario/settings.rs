@@ -5,7 +5,16 @@
 #[allow(missing_docs)]
 pub enum Shape {
     Text,
-    Count,
+    /// The scenario's own name.
+    Name,
+    /// A topic name template.
+    Topic,
+    /// A preset's name.
+    Preset,
+    /// A preset's name, the name of a link of the file, or `none`.
+    Link,
+    /// A whole number from the first to the second.
+    Count(u64, u64),
     Flag,
     Qos,
     Duration,
@@ -21,10 +30,14 @@ pub enum Shape {
     Tables(&'static str),
     /// Named tables of that kind.
     Named(&'static str),
+    /// Guarantees: `all`, `none`, or a list.
+    Guarantees,
     /// A text or a list of texts.
     Texts,
-    /// A text, or a table of that kind.
-    TextOr(&'static str),
+    /// A size, or a table of that kind.
+    SizeOr(&'static str),
+    /// A percentage, or a table of that kind.
+    PercentOr(&'static str),
 }
 
 /// One setting.
@@ -36,25 +49,37 @@ pub struct Setting {
     pub shape: Shape,
     /// What it does, and its default.
     pub about: &'static str,
+    /// An example, for a setting that must be there.
+    pub needed: Option<&'static str>,
 }
 
 const fn s(key: &'static str, shape: Shape, about: &'static str) -> Setting {
-    Setting { key, shape, about }
+    Setting { key, shape, about, needed: None }
+}
+
+/// A setting that must be there.
+const fn n(key: &'static str, shape: Shape, about: &'static str, example: &'static str) -> Setting {
+    Setting { key, shape, about, needed: Some(example) }
 }
 
 /// Kinds of tables with their settings.
 pub const TABLES: &[(&str, &[Setting])] = {
     use Shape::{
-        Count, Duration, Flag, Frequency, Named, Percent, Qos, Rate, Size, Table, Tables, Text, TextOr, Texts, Word,
+        Count, Duration, Flag, Frequency, Guarantees, Link, Name, Named, Percent, PercentOr, Preset, Qos, Rate, Size,
+        SizeOr, Table, Tables, Text, Texts, Topic, Word,
     };
     &[
         (
             "scenario",
             &[
-                s("name", Text, "the scenario's name; by default the file's"),
-                s("seed", Count, "same seed: same losses, same phases, same power cuts (default 1)"),
+                s("name", Name, "the scenario's name; by default the file's"),
+                s(
+                    "seed",
+                    Count(0, i64::MAX as u64),
+                    "same seed: same losses, same phases, same power cuts (default 1)",
+                ),
                 s("ramp", Duration, "over how long the clients are started, each at a time of its own (default 2 s)"),
-                s("duration", Duration, "how long messages are published, after the ramp"),
+                n("duration", Duration, "how long messages are published, after the ramp", r##"duration = "30 s""##),
                 s(
                     "drain",
                     Duration,
@@ -71,7 +96,7 @@ pub const TABLES: &[(&str, &[Setting])] = {
         (
             "fleet",
             &[
-                s("sensors", Count, "how many sensors"),
+                n("sensors", Count(1, 1_000_000), "how many sensors", r##"sensors = 100"##),
                 s("publish", Table("publish"), "what each of them publishes"),
                 s("power", Table("power"), "power cuts"),
                 s("subscribe", Tables("subscription"), "what each of them subscribes to"),
@@ -80,8 +105,13 @@ pub const TABLES: &[(&str, &[Setting])] = {
         (
             "subscriber",
             &[
-                s("count", Count, "how many subscribers (default 1)"),
-                s("filters", Tables("subscription"), "what each of them subscribes to"),
+                s("count", Count(1, 1_000_000), "how many subscribers (default 1)"),
+                n(
+                    "filters",
+                    Tables("subscription"),
+                    "what each of them subscribes to",
+                    r##"filters = [{ filter = "site/#", qos = 1 }]"##,
+                ),
             ],
         ),
         (
@@ -93,7 +123,7 @@ pub const TABLES: &[(&str, &[Setting])] = {
                     Word(&["clean", "persistent"]),
                     "whether the session outlives a connection (default clean)",
                 ),
-                s("session_expiry", Duration, "5.0: for how long (default for ever)"),
+                s("session_expiry", Duration, "5.0: for how long, whole seconds (default for ever)"),
                 s("keep_alive", Duration, "whole seconds, 0 s switches it off (default 60 s)"),
                 s(
                     "connect_timeout",
@@ -102,11 +132,11 @@ pub const TABLES: &[(&str, &[Setting])] = {
                 ),
                 s("user", Text, "user name template"),
                 s("password", Text, "password template"),
-                s("link", Text, "a preset, a link of one's own, or \"none\" for a direct socket (default none)"),
+                s("link", Link, "a preset, a link of one's own, or \"none\" for a direct socket (default none)"),
                 s("reconnect", Table("reconnect"), "when to connect again"),
                 s("will", Table("will"), "the will"),
-                s("window", Count, "unacknowledged QoS 1 and 2 messages in flight at most (default 20)"),
-                s("receive_maximum", Count, "5.0: Receive Maximum told to the broker (default 65,535)"),
+                s("window", Count(1, 65_535), "unacknowledged QoS 1 and 2 messages in flight at most (default 20)"),
+                s("receive_maximum", Count(1, 65_535), "5.0: Receive Maximum told to the broker (default 65,535)"),
                 s("outbox", Table("outbox"), "messages that wait while there is no connection or no window"),
                 s("offline", Tables("offline"), "times at which the client stays away"),
             ],
@@ -114,41 +144,54 @@ pub const TABLES: &[(&str, &[Setting])] = {
         (
             "publish",
             &[
-                s("topic", Text, "topic template: {sensor}, {fleet}, {name:N}"),
+                n(
+                    "topic",
+                    Topic,
+                    "topic template: {sensor}, {fleet}, {name:N}",
+                    r##"topic = "site/{sensor}/reading""##,
+                ),
                 s("qos", Qos, "0, 1 or 2 (default 0)"),
                 s("retain", Flag, "RETAIN (default false)"),
                 s(
                     "payload",
-                    TextOr("payload"),
-                    "a size of at least 16 B, or { template = \"... {id} ...\" } (default 64 B)",
+                    SizeOr("payload"),
+                    "a size from 16 B to 16 MiB, or { template = \"... {id} ...\" } (default 64 B)",
                 ),
                 s("every", Duration, "a fixed period, from a random phase"),
                 s("poisson", Frequency, "at random, this often on average"),
-                s("burst", Count, "messages at each beat (default 1)"),
+                s("burst", Count(1, 100_000), "messages at each beat (default 1)"),
                 s("duty", Table("duty"), "on and off times"),
             ],
         ),
-        ("payload", &[s("template", Text, "a text with {id} in it, which becomes 32 hexadecimal digits")]),
+        (
+            "payload",
+            &[n(
+                "template",
+                Text,
+                "a text with {id} in it, which becomes 32 hexadecimal digits",
+                r##"template = '{"id": "{id}"}'"##,
+            )],
+        ),
         (
             "duty",
             &[
-                s("on", Duration, "time on"),
-                s("off", Duration, "time off"),
+                n("on", Duration, "time on", r##"on = "10 s""##),
+                n("off", Duration, "time off", r##"off = "50 s""##),
                 s("disconnect", Flag, "whether the sensor disconnects in off times (default false)"),
             ],
         ),
         (
             "power",
             &[
-                s("cut_every", Duration, "mean time between cuts"),
-                s("off", Duration, "how long the power is off"),
+                n("cut_every", Duration, "mean time between cuts", r##"cut_every = "60 s""##),
+                n("off", Duration, "how long the power is off", r##"off = "5 s""##),
                 s("keeps", Word(&["flash", "nothing"]), "what survives (default flash)"),
             ],
         ),
         (
             "subscription",
             &[
-                s("filter", Text, "topic filter template"),
+                n("filter", Text, "topic filter template", r##"filter = "site/#""##),
                 s("qos", Qos, "0, 1 or 2 (default 0)"),
                 s("share", Text, "share group, for a shared subscription"),
                 s("no_local", Flag, "5.0: own messages do not come back (default false)"),
@@ -165,41 +208,39 @@ pub const TABLES: &[(&str, &[Setting])] = {
         (
             "will",
             &[
-                s("topic", Text, "topic template"),
+                n("topic", Topic, "topic template", r##"topic = "site/{sensor}/gone""##),
                 s("payload", Text, "text (default empty)"),
                 s("qos", Qos, "0, 1 or 2 (default 0)"),
                 s("retain", Flag, "RETAIN (default false)"),
-                s("delay", Duration, "5.0: how long after the connection's end (default 0 s)"),
+                s("delay", Duration, "5.0: how long after the connection's end, whole seconds (default 0 s)"),
             ],
         ),
         (
             "outbox",
             &[
-                s("limit", Count, "how many messages (default 1,000)"),
+                s("limit", Count(1, 10_000_000), "how many messages (default 1,000)"),
                 s("drop", Word(&["oldest", "newest"]), "which goes when it is full (default oldest)"),
             ],
         ),
         (
             "offline",
             &[
-                s("at", Duration, "when, from the run's start"),
-                s("for", Duration, "how long"),
+                n("at", Duration, "when, from the run's start", r##"at = "10 s""##),
+                n("for", Duration, "how long", r##"for = "5 s""##),
                 s("clean", Flag, "with DISCONNECT, or without a word (default true)"),
             ],
         ),
         (
             "link",
             &[
-                s("like", Text, "the preset it begins from (default: perfect)"),
+                s("like", Preset, "the preset it begins from (default: perfect)"),
                 s("up", Table("direction"), "sensor to gateway"),
                 s("down", Table("direction"), "gateway to sensor"),
-                s("rate", Rate, "both directions' data rate"),
-                s("overhead", Size, "both directions: bytes added to each packet below IP"),
-                s("delay", Duration, "both directions' propagation delay"),
-                s("jitter", Table("jitter"), "both directions: random addition to the delay"),
-                s("reorder", Flag, "both directions: whether jitter may let a packet overtake"),
-                s("loss", TextOr("loss"), "both directions' loss"),
-                s("queue", Size, "both directions: bytes that may wait for the transmitter"),
+                s("loss", PercentOr("loss"), "both directions' loss"),
+                s("delay", Duration, "both directions' delay"),
+                s("rate", Rate, "both directions' rate"),
+                s("jitter", Table("jitter"), "both directions' random addition to the delay"),
+                s("queue", Size, "bytes that may wait for the transmitter, in each direction"),
                 s("half_duplex", Flag, "one packet on the air at a time"),
                 s("mtu", Size, "largest IP packet, 128 B to 1600 B"),
                 s("outage", Tables("outage"), "times at which nothing passes"),
@@ -213,7 +254,7 @@ pub const TABLES: &[(&str, &[Setting])] = {
                 s("delay", Duration, "propagation delay"),
                 s("jitter", Table("jitter"), "random addition to the delay"),
                 s("reorder", Flag, "whether jitter may let a packet overtake"),
-                s("loss", TextOr("loss"), "a share, or { gilbert_elliott | gilbert_elliott_time = {...} }"),
+                s("loss", PercentOr("loss"), "a share, or { gilbert_elliott | gilbert_elliott_time = {...} }"),
                 s("queue", Size, "bytes that may wait for the transmitter"),
             ],
         ),
@@ -235,8 +276,8 @@ pub const TABLES: &[(&str, &[Setting])] = {
         (
             "gilbert_elliott",
             &[
-                s("into_bad", Percent, "good to bad, a packet"),
-                s("out_of_bad", Percent, "bad to good, a packet"),
+                n("into_bad", Percent, "good to bad, a packet", r##"into_bad = "2 %""##),
+                n("out_of_bad", Percent, "bad to good, a packet", r##"out_of_bad = "20 %""##),
                 s("loss_in_good", Percent, "loss in the good state (default 0 %)"),
                 s("loss_in_bad", Percent, "loss in the bad state (default 100 %)"),
             ],
@@ -244,18 +285,24 @@ pub const TABLES: &[(&str, &[Setting])] = {
         (
             "gilbert_elliott_time",
             &[
-                s("good", Duration, "mean time in the good state"),
-                s("bad", Duration, "mean time in the bad state"),
+                n("good", Duration, "mean time in the good state", r##"good = "8 s""##),
+                n("bad", Duration, "mean time in the bad state", r##"bad = "2 s""##),
                 s("loss_in_good", Percent, "loss in the good state (default 0 %)"),
                 s("loss_in_bad", Percent, "loss in the bad state (default 100 %)"),
             ],
         ),
-        ("outage", &[s("at", Duration, "when, from the run's start"), s("for", Duration, "how long")]),
+        (
+            "outage",
+            &[
+                n("at", Duration, "when, from the run's start", r##"at = "10 s""##),
+                n("for", Duration, "how long", r##"for = "5 s""##),
+            ],
+        ),
         (
             "fault",
             &[
-                s("at", Duration, "when, from the run's start"),
-                s("broker", Word(&["kill", "restart", "pause"]), "what is done to it"),
+                n("at", Duration, "when, from the run's start", r##"at = "10 s""##),
+                n("broker", Word(&["kill", "restart", "pause"]), "what is done to it", r##"broker = "pause""##),
                 s("back_after", Duration, "kill, restart: when it is started again"),
                 s("for", Duration, "pause: how long"),
             ],
@@ -263,7 +310,7 @@ pub const TABLES: &[(&str, &[Setting])] = {
         (
             "expect",
             &[
-                s("guarantees", Texts, "\"all\", \"none\", or a list of guarantees (default all)"),
+                s("guarantees", Guarantees, "\"all\", \"none\", or a list of guarantees (default all)"),
                 s("thresholds", Texts, "limits like \"p99(end_to_end, fleet = meter) < 20 s\""),
             ],
         ),
@@ -278,24 +325,4 @@ pub fn of(kind: &str) -> impl Iterator<Item = &'static Setting> {
         .iter()
         .filter(move |(k, _)| *k == kind || (device && *k == "device"))
         .flat_map(|(_, settings)| settings.iter())
-}
-
-/// Settings that a table of that kind cannot do without.
-#[must_use]
-pub fn required(kind: &str) -> &'static [&'static str] {
-    match kind {
-        "scenario" => &["duration"],
-        "fleet" => &["sensors"],
-        "subscriber" => &["filters"],
-        "publish" | "will" => &["topic"],
-        "payload" => &["template"],
-        "duty" => &["on", "off"],
-        "power" => &["cut_every", "off"],
-        "subscription" => &["filter"],
-        "offline" | "outage" => &["at", "for"],
-        "gilbert_elliott" => &["into_bad", "out_of_bad"],
-        "gilbert_elliott_time" => &["good", "bad"],
-        "fault" => &["at", "broker"],
-        _ => &[],
-    }
 }

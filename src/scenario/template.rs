@@ -7,7 +7,7 @@ impl Template {
     ///
     /// # Errors
     /// What is wrong, and how to mend it.
-    pub fn parse(text: &str, with_id: bool) -> Result<Self, String> {
+    pub fn parse(text: &str, with_id: bool) -> Result<Self, (String, String)> {
         let mut parts = Vec::new();
         let mut plain = String::new();
         let mut rest = text;
@@ -20,7 +20,7 @@ impl Template {
             plain.push_str(&rest[..open]);
             if !is_place {
                 if !with_id {
-                    return Err("a { must begin {sensor}, {fleet} or {name:N}".into());
+                    return Err(("this { begins no place".into(), places(with_id)));
                 }
                 plain.push('{');
                 rest = after;
@@ -40,17 +40,27 @@ impl Template {
         Ok(Self { text: text.to_owned(), parts })
     }
 
-    fn place(name: &str, with_id: bool) -> Result<Part, String> {
+    fn place(name: &str, with_id: bool) -> Result<Part, (String, String)> {
         match name {
             "sensor" => Ok(Part::Sensor),
             "fleet" => Ok(Part::Fleet),
             "id" if with_id => Ok(Part::Id),
+            "id" => Err(("{id} is for payload templates".into(), places(with_id))),
             _ => match name.split_once(':').map(|(_, n)| n.parse::<u32>()) {
                 Some(Ok(n)) if n > 0 => Ok(Part::Modulo(n)),
-                Some(_) => Err(format!("{{{name}}} needs a whole number above 0 after the colon, like {{district:8}}")),
-                None => Err(format!("no place is called {{{name}}}; there are {{sensor}}, {{fleet}} and {{name:N}}")),
+                Some(_) => Err((
+                    format!("{{{name}}} needs a whole number above 0 after the colon"),
+                    "like {district:8}: the client's index modulo 8".into(),
+                )),
+                None => Err((format!("no place is called {{{name}}}"), places(with_id))),
             },
         }
+    }
+
+    /// How many times `{id}` is in it.
+    #[must_use]
+    pub fn ids(&self) -> usize {
+        self.parts.iter().filter(|p| **p == Part::Id).count()
     }
 
     /// The text for the client of that index in that group. `{id}` becomes 32 zeros.
@@ -79,6 +89,12 @@ impl Template {
         let before = Self { text: String::new(), parts: self.parts[..at].to_vec() };
         Some(before.fill(group, index).len())
     }
+}
+
+/// The places that there are.
+fn places(with_id: bool) -> String {
+    let id = if with_id { ", {id}" } else { "" };
+    format!("there are {{sensor}}, {{fleet}}, {{name:N}} (the index modulo N){id}")
 }
 
 #[cfg(test)]

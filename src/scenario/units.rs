@@ -13,13 +13,16 @@ fn split(text: &str) -> Option<(f64, &str)> {
     number.is_finite().then(|| (number, text[end..].trim()))
 }
 
+/// The longest time that can be written: 150 years, in seconds. The longest session expiry of MQTT is 136 years.
+const LONGEST: f64 = 150.0 * 365.25 * 86_400.0;
+
 /// What a duration looks like.
 pub const DURATION: Expected = "a time like \"250 ms\", \"10 s\", \"2 min\", \"1 h\" or \"1 day\"";
 
 /// Reads a duration. Units: ns, us, ms, s, min, h, day.
 ///
 /// # Errors
-/// If it is none, or longer than 100 years.
+/// If it is none, or longer than 150 years.
 pub fn duration(text: &str) -> Result<Duration, Expected> {
     let (number, unit) = split(text).ok_or(DURATION)?;
     let seconds = match unit {
@@ -33,8 +36,8 @@ pub fn duration(text: &str) -> Result<Duration, Expected> {
         _ => return Err(DURATION),
     };
     let total = number * seconds;
-    if total > 100.0 * 365.25 * 86_400.0 {
-        return Err("a time of 100 years at most");
+    if total > LONGEST {
+        return Err("a time of 150 years at most");
     }
     Ok(Duration::from_nanos(round(total * 1e9)))
 }
@@ -42,21 +45,6 @@ pub fn duration(text: &str) -> Result<Duration, Expected> {
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "callers check the range")]
 fn round(x: f64) -> u64 {
     (x + 0.5) as u64
-}
-
-/// A duration as a file would have it: `250 ms`, `2 min`, `1.5 s`.
-#[must_use]
-pub fn show(d: Duration) -> String {
-    let nanos = d.as_nanos();
-    let units = [(86_400_000_000_000, "day"), (3_600_000_000_000, "h"), (60_000_000_000, "min"), (1_000_000_000, "s")];
-    let whole = units.iter().find(|(size, _)| nanos >= *size && nanos.is_multiple_of(*size));
-    match whole {
-        Some((size, unit)) => format!("{} {unit}", nanos / size),
-        None if nanos >= 1_000_000_000 || nanos == 0 => format!("{} s", d.as_secs_f64()),
-        None if nanos >= 1_000_000 => format!("{} ms", d.as_secs_f64() * 1e3),
-        None if nanos >= 1_000 => format!("{} us", d.as_secs_f64() * 1e6),
-        None => format!("{nanos} ns"),
-    }
 }
 
 /// What a rate looks like.
@@ -131,10 +119,45 @@ pub fn frequency(text: &str) -> Result<Duration, Expected> {
         Some("day") => 86_400.0,
         _ => return Err(FREQUENCY),
     };
-    if number <= 0.0 {
-        return Err("a frequency above 0");
+    let mean = span / number;
+    if number <= 0.0 || mean > LONGEST {
+        return Err("a frequency of once in 150 years at least");
     }
-    Ok(Duration::from_nanos(round(span / number * 1e9)))
+    Ok(Duration::from_nanos(round(mean * 1e9)))
+}
+
+/// A duration as a person would write it, exact: `250 ms`, `1.5 s`, `2 min 10 s`, `1 day 2 h`.
+#[must_use]
+pub fn show(d: Duration) -> String {
+    if d < Duration::from_secs(120) {
+        let nanos = d.as_nanos();
+        let (unit, name) = match nanos {
+            0 => return "0 s".into(),
+            1..1_000 => (1, "ns"),
+            1_000..1_000_000 => (1_000, "us"),
+            1_000_000..1_000_000_000 => (1_000_000, "ms"),
+            _ => (1_000_000_000, "s"),
+        };
+        let (whole, rest) = (nanos / unit, nanos % unit);
+        let digits = format!("{rest:0width$}", width = unit.ilog10() as usize);
+        let point = if rest == 0 { "" } else { "." };
+        let digits = if rest == 0 { "" } else { digits.trim_end_matches('0') };
+        return format!("{whole}{point}{digits} {name}");
+    }
+    let mut out = Vec::new();
+    let mut seconds = d.as_secs();
+    for (length, name) in [(86_400, "day"), (3600, "h"), (60, "min")] {
+        if seconds >= length {
+            let s = if name == "day" && seconds >= 2 * length { "s" } else { "" };
+            out.push(format!("{} {name}{s}", seconds / length));
+            seconds %= length;
+        }
+    }
+    let rest = Duration::new(seconds, d.subsec_nanos());
+    if !rest.is_zero() {
+        out.push(show(rest));
+    }
+    out.join(" ")
 }
 
 #[cfg(test)]
@@ -146,13 +169,28 @@ mod tests {
         assert_eq!(duration("250 ms"), Ok(Duration::from_millis(250)));
         assert_eq!(duration("1.5 s"), Ok(Duration::from_millis(1500)));
         assert_eq!(duration("2min"), Ok(Duration::from_secs(120)));
-        for text in ["250 ms", "1.5 s", "2 min", "90 s", "1 day", "0 s", "100 us"] {
-            assert_eq!(show(duration(text).expect("legal")), text);
-        }
         assert_eq!(rate("62 kbit/s"), Ok(62_000));
         assert_eq!(size("2 KiB"), Ok(2048));
         assert_eq!(percent("0.5 %"), Ok(0.005));
         assert_eq!(frequency("2/min"), Ok(Duration::from_secs(30)));
+    }
+
+    #[test]
+    fn durations_are_shown_as_they_are_written() {
+        for text in
+            ["0 s", "250 ms", "1.5 s", "119.25 s", "2 min", "2 min 10 s", "1 h", "1 day 2 h", "3 days", "1.05 us"]
+        {
+            let total: Duration = text
+                .split_inclusive(char::is_alphabetic)
+                .collect::<String>()
+                .replace("days", "day")
+                .split(' ')
+                .collect::<Vec<_>>()
+                .chunks(2)
+                .map(|pair| duration(&pair.join(" ")).expect("legal"))
+                .sum();
+            assert_eq!(show(total), text);
+        }
     }
 
     #[test]
@@ -163,6 +201,7 @@ mod tests {
         assert!(rate("0 bit/s").is_err() && rate("62 kb").is_err());
         assert!(size("8 bytes").is_err() && size("5000 MiB").is_err());
         assert!(percent("101 %").is_err() && percent("5").is_err());
+        assert!(frequency("0.0001/day").is_ok() && frequency("0.00001/day").is_err());
         assert!(frequency("0/s").is_err() && frequency("2").is_err());
     }
 }

@@ -202,7 +202,7 @@ fn link(l: &NamedLink, out: &mut String) {
     }
     let LinkSpec { up, down, half_duplex, mtu, outages } = &*l.spec;
     let _ = writeln!(out, "\n[link.{}]", key(&l.name));
-    if up == down {
+    if up == down && up.overhead == 0 && !up.reorder {
         for part in direction(up) {
             let _ = writeln!(out, "{part}");
         }
