@@ -5,6 +5,8 @@ pub mod manifest;
 pub mod process;
 pub mod ready;
 pub mod resources;
+pub mod stream;
+pub mod tls;
 
 use crate::measure::summary::ResourceSample;
 use crate::promise::BrokerPromises;
