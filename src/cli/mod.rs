@@ -5,6 +5,7 @@ mod links;
 mod run;
 mod scenario;
 mod targets;
+mod way;
 
 use clap::{Parser, Subcommand};
 

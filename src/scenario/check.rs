@@ -132,6 +132,7 @@ fn device(t: &Table<'_>, context: &Context<'_>, subscriptions: &'static str) -> 
         connect_timeout: t.duration_above_zero("connect_timeout", SECOND * 30),
         credentials: credentials(t),
         link: t.text("link").and_then(|name| context.links.find(&name, t)),
+        transport: t.word("transport", "").parse().ok(),
         reconnect: reconnect(t),
         will: will(t, mqtt_level),
         subscriptions: t.tables(subscriptions, "subscription").iter().map(|s| subscription(s, mqtt_level)).collect(),

@@ -12,6 +12,12 @@ impl Failure {
     pub(super) fn new(why: impl Into<String>) -> Self {
         Self(why.into().into_boxed_str())
     }
+
+    /// The client's patience ended during a handshake.
+    #[must_use]
+    pub fn timed_out() -> Self {
+        Self::new("no end of the TLS or WebSocket handshake within the client's connect timeout")
+    }
 }
 
 impl fmt::Display for Failure {
@@ -154,7 +160,7 @@ impl Layer {
     /// What it means that TCP ended now.
     #[must_use]
     pub fn ended_early(&self) -> Option<Failure> {
-        if self.is_established() || self.is_peer_closed() {
+        if self.is_established() {
             return None;
         }
         let tls = self.tls.as_ref().is_some_and(|t| !t.is_established());

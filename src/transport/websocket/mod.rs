@@ -110,7 +110,7 @@ impl WebSocket {
             if self.random.is_some() && self.head[..begins] != expected[..begins] {
                 return Err(Violation::protocol("the broker does not speak HTTP there: is that its WebSocket port?"));
             }
-            if self.head.len() > handshake::MAX_HEAD || self.head.iter().any(|b| !matches!(b, 9 | 10 | 13 | 32..)) {
+            if self.head.len() > handshake::MAX_HEAD || self.head.iter().any(|b| !matches!(b, 9 | 10 | 13 | 32..=126)) {
                 return Err(self.refuse("400 Bad Request", Violation::protocol("no HTTP request"), wire));
             }
             return Ok(());
