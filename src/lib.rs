@@ -33,6 +33,7 @@ pub mod device;
 pub mod target;
 
 pub mod run;
+pub mod simulate;
 
 pub mod report;
 

@@ -20,6 +20,7 @@ const ORDER: &[&str] = &[
     "device",
     "target",
     "run",
+    "simulate",
     "report",
     "cli",
 ];

@@ -4,6 +4,7 @@ mod broker;
 mod links;
 mod run;
 mod scenario;
+mod simulate;
 mod targets;
 mod way;
 
@@ -42,6 +43,8 @@ struct Cli {
 enum Command {
     /// Run a scenario in real time and judge the broker
     Run(run::Args),
+    /// The same in virtual time, on the built-in broker: the same seed gives the same history, byte by byte
+    Simulate(simulate::Args),
     /// The reference broker, for any client
     Broker(broker::Args),
     /// Check, describe or explain scenario files
@@ -65,6 +68,7 @@ pub fn main() -> u8 {
     };
     match cli.command {
         Command::Run(args) => run::run(&args),
+        Command::Simulate(args) => simulate::run(&args),
         Command::Broker(args) => broker::run(&args),
         Command::Scenario(args) => scenario::run(&args),
         Command::Links(args) => links::run(&args),

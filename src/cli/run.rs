@@ -95,7 +95,35 @@ fn conduct(args: &Args, scenario: &Scenario, folder: &Path) -> Result<u8, Target
         eprintln!("note: {note}");
     }
     tidy(folder);
-    Ok(tell(args, scenario, seed, started, &target, &outcome, folder))
+    let kind = match (target.is_launched(), args.target == "reference") {
+        (true, true) => TargetKind::Reference,
+        (true, false) => TargetKind::Launched,
+        (false, _) => TargetKind::Address,
+    };
+    let story = Story {
+        file: &args.file,
+        scenario,
+        seed,
+        started: Some(started),
+        target: TargetInfo { name: target.name.clone(), version: None, kind },
+        engine: whole_engine(scenario, target.endpoints.usual()),
+        again: again(args, seed),
+        folder,
+    };
+    Ok(tell(story, &outcome))
+}
+
+/// What is told of a run, beside its outcome.
+pub(super) struct Story<'a> {
+    pub file: &'a Path,
+    pub scenario: &'a Scenario,
+    pub seed: u64,
+    /// Seconds since 1970; none in virtual time.
+    pub started: Option<u64>,
+    pub target: TargetInfo,
+    pub engine: String,
+    pub again: String,
+    pub folder: &'a Path,
 }
 
 /// The transports that single fleets and subscribers name.
@@ -105,35 +133,20 @@ fn transports(scenario: &Scenario) -> Vec<Kind> {
 }
 
 /// Writes the report and shows its summary; the exit code.
-fn tell(
-    args: &Args,
-    scenario: &Scenario,
-    seed: u64,
-    started: u64,
-    target: &Target,
-    outcome: &Outcome,
-    folder: &Path,
-) -> u8 {
+pub(super) fn tell(story: Story<'_>, outcome: &Outcome) -> u8 {
     let mut verdicts = outcome.verdicts.clone();
     verdicts.unseen.extend(outcome.notes.iter().cloned());
+    let Story { file, scenario, seed, started, target, engine, again, folder } = story;
     let report = Report::build(report::Inputs {
         scenario: ScenarioInfo {
             name: scenario.name.clone(),
             about: scenario.about.clone(),
             seed,
-            file: Some(args.file.display().to_string()),
+            file: Some(file.display().to_string()),
         },
-        target: TargetInfo {
-            name: target.name.clone(),
-            version: None,
-            kind: match (target.is_launched(), args.target == "reference") {
-                (true, true) => TargetKind::Reference,
-                (true, false) => TargetKind::Launched,
-                (false, _) => TargetKind::Address,
-            },
-        },
-        engine: engine(scenario, target.endpoints.usual()),
-        again: again(args, seed),
+        target,
+        engine,
+        again,
         promises: &outcome.promises,
         verdicts: &verdicts,
         summary: &outcome.summary,
@@ -156,8 +169,8 @@ fn tell(
     report.exit.code
 }
 
-/// Who speaks TCP, in a sentence.
-fn engine(scenario: &Scenario, usual: &Endpoint) -> String {
+/// Who speaks TCP, and what lies above it, in a sentence.
+fn whole_engine(scenario: &Scenario, usual: &Endpoint) -> String {
     let mut kinds = transports(scenario);
     kinds.extend(usual.transport.as_ref().map(|t| t.kind()));
     kinds.retain(|k| *k != Kind::Tcp);
@@ -165,10 +178,11 @@ fn engine(scenario: &Scenario, usual: &Endpoint) -> String {
     kinds.dedup();
     let names: Vec<&str> = kinds.iter().map(|k| k.name()).collect();
     let over = if names.is_empty() { String::new() } else { format!("; MQTT over {}", names.join(", ")) };
-    tcp_engine(scenario) + &over
+    engine(scenario) + &over
 }
 
-fn tcp_engine(scenario: &Scenario) -> String {
+/// Who speaks TCP, in a sentence.
+pub(super) fn engine(scenario: &Scenario) -> String {
     let fleets = scenario.fleets.iter().filter(|f| f.device.link.is_some()).map(|f| f.sensors);
     let subscribers = scenario.subscribers.iter().filter(|s| s.device.link.is_some()).map(|s| s.count);
     match fleets.chain(subscribers).sum::<u32>() {
@@ -212,7 +226,7 @@ fn tidy(folder: &Path) {
 }
 
 /// Counts Ctrl-C and SIGTERM: once asks for an early end, twice leaves.
-fn watch_signals() -> Arc<AtomicU8> {
+pub(super) fn watch_signals() -> Arc<AtomicU8> {
     let count = Arc::new(AtomicU8::new(0));
     let counter = Arc::clone(&count);
     std::thread::spawn(move || {
@@ -239,19 +253,26 @@ fn watch_signals() -> Arc<AtomicU8> {
 }
 
 /// Shows where the run is: one line that changes on a terminal, a plain line every five seconds elsewhere.
-struct Display {
+pub(super) struct Display {
     terminal: bool,
     /// Step of the last line shown.
     last: u64,
+    /// In virtual time, steps are of the wall clock, not of the run.
+    wall: Option<Clock>,
 }
 
 impl Display {
-    fn new() -> Self {
-        Self { terminal: std::io::stderr().is_terminal(), last: u64::MAX }
+    pub(super) fn new() -> Self {
+        Self { terminal: std::io::stderr().is_terminal(), last: u64::MAX, wall: None }
     }
 
-    fn show(&mut self, p: Progress) {
-        let tenths = p.now.as_nanos() / 100_000_000;
+    /// For runs in virtual time: the lines come by the wall clock.
+    pub(super) fn by_wall_clock() -> Self {
+        Self { wall: Some(Clock::start()), last: 0, ..Self::new() }
+    }
+
+    pub(super) fn show(&mut self, p: Progress) {
+        let tenths = self.wall.as_ref().map_or(p.now, Clock::now).as_nanos() / 100_000_000;
         let step = if self.terminal { tenths / 2 } else { tenths / 50 };
         if step == self.last {
             return;
@@ -276,7 +297,7 @@ impl Display {
         let _ = out.flush();
     }
 
-    fn clear(&self) {
+    pub(super) fn clear(&self) {
         if self.terminal {
             eprint!("\r\x1b[2K");
         }

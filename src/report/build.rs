@@ -28,8 +28,8 @@ pub struct Inputs<'a> {
     pub summary: &'a Summary,
     /// Faults as they happened.
     pub faults: &'a [FaultMark],
-    /// Start of the run, seconds since 1970 by the wall clock.
-    pub started: u64,
+    /// Start of the run, seconds since 1970 by the wall clock; none in virtual time.
+    pub started: Option<u64>,
     /// Why the run is not whole, if it is not.
     pub partial: Option<String>,
     /// How the target died, if it did so unasked.

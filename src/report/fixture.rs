@@ -40,7 +40,7 @@ impl Fixture {
             verdicts: &self.verdicts,
             summary: &self.summary,
             faults: &self.faults,
-            started: 1_795_511_856,
+            started: Some(1_795_511_856),
             partial: self.partial.clone(),
             target_died: self.target_died.clone(),
         })

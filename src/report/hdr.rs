@@ -15,7 +15,7 @@ use std::time::UNIX_EPOCH;
 /// send, the whole run in one. The most value column is in seconds.
 #[must_use]
 pub fn log(report: &Report, summary: &Summary) -> Vec<u8> {
-    let start = UNIX_EPOCH + Duration::from_secs(report.started);
+    let start = UNIX_EPOCH + Duration::from_secs(report.started.unwrap_or(0));
     let whole = summary.phases.ended.since(crate::time::Instant::ZERO);
     let mut lines: Vec<(Duration, Duration, String, &Histogram<u64>)> = Vec::new();
     for (group, latency) in each(report, summary) {

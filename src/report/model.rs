@@ -24,8 +24,8 @@ pub struct Report {
     pub engine: String,
     /// The command that runs it again under the same conditions.
     pub again: String,
-    /// Start of the run, seconds since 1970 by the wall clock.
-    pub started: u64,
+    /// Start of the run, seconds since 1970 by the wall clock; none in virtual time.
+    pub started: Option<u64>,
     /// The run's phases.
     pub phases: PhaseInfo,
     /// Why the run is not whole, if it is not.
@@ -104,6 +104,8 @@ pub enum TargetKind {
     Launched,
     /// An address; its process cannot be seen.
     Address,
+    /// The reference broker's core, in virtual time.
+    Simulated,
 }
 
 /// The run's phases, as they really were.

@@ -1,6 +1,6 @@
 //! What several exporters say in the same words: evidence as plain text, the harness in a sentence, strength.
 
-use super::model::{EvidenceInfo, GuaranteeInfo, QosCost, Standing, ThresholdInfo, Way};
+use super::model::{EvidenceInfo, GuaranteeInfo, QosCost, Standing, TargetKind, ThresholdInfo, Way};
 use super::{Report, format};
 use std::fmt::Write;
 
@@ -42,11 +42,16 @@ pub enum Trust {
     Unwatched,
     /// It did not keep up.
     Tainted,
+    /// There is nothing to keep up with: time is virtual.
+    Virtual,
 }
 
 /// Whether the harness can be trusted.
 #[must_use]
 pub const fn trust(report: &Report) -> Trust {
+    if report.target.kind as u8 == TargetKind::Simulated as u8 {
+        return Trust::Virtual;
+    }
     match (report.harness.trusted, report.harness.slip) {
         (false, _) => Trust::Tainted,
         (true, None) => Trust::Unwatched,
@@ -57,6 +62,9 @@ pub const fn trust(report: &Report) -> Trust {
 /// The harness in a sentence: `trusted: p99 slip 0.30 ms, 11 % of one core`.
 #[must_use]
 pub fn harness(report: &Report) -> String {
+    if trust(report) == Trust::Virtual {
+        return "virtual time: there is no clock to be late by".to_owned();
+    }
     let harness = &report.harness;
     let slip =
         harness.slip.map_or_else(|| "slip not measured".to_owned(), |f| format!("p99 slip {}", format::seconds(f.p99)));
@@ -67,6 +75,7 @@ pub fn harness(report: &Report) -> String {
         Trust::Trusted => "trusted".to_owned(),
         Trust::Unwatched => "not known to be late".to_owned(),
         Trust::Tainted => format!("TAINTED: {}", harness.tainted.join("; ")),
+        Trust::Virtual => "virtual".to_owned(),
     };
     format!("{verdict}: {slip}, {cpu}")
 }
@@ -74,6 +83,9 @@ pub fn harness(report: &Report) -> String {
 /// How arrival times were taken.
 #[must_use]
 pub fn stamps(report: &Report) -> String {
+    if trust(report) == Trust::Virtual {
+        return "all times are exact".to_owned();
+    }
     if !report.harness.kernel_stamps {
         return "arrival times are those of the load loops' wakes".to_owned();
     }
@@ -84,6 +96,9 @@ pub fn stamps(report: &Report) -> String {
 /// The broker's resources in a sentence.
 #[must_use]
 pub fn broker(report: &Report) -> String {
+    if trust(report) == Trust::Virtual {
+        return "simulated: it takes no CPU and no memory of its own".to_owned();
+    }
     let broker = &report.broker;
     let each = broker.cpu_per_message.map_or_else(String::new, |s| format!(" ({} a message)", format::seconds(s)));
     let cpu = broker.cpu.map_or_else(|| "CPU not measured".to_owned(), |s| format!("CPU {}{each}", format::seconds(s)));

@@ -212,8 +212,10 @@ fn cost(screen: &mut Screen<'_>, report: &Report) {
 fn trust(screen: &mut Screen<'_>, report: &Report) {
     screen.out.push('\n');
     let text = story::harness(report);
-    let painted =
-        screen.paint(if story::trust(report) == story::Trust::Trusted { GREEN } else { YELLOW }, "Harness    ");
+    let painted = screen.paint(
+        if matches!(story::trust(report), story::Trust::Trusted | story::Trust::Virtual) { GREEN } else { YELLOW },
+        "Harness    ",
+    );
     screen.wrapped(&painted, 11, &text);
     screen.wrapped("Broker     ", 11, &story::broker(report));
     for sentence in &report.unseen {

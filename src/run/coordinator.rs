@@ -190,7 +190,7 @@ struct Conduct<'a> {
 
 /// One thing done to the broker's process.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-enum Deed {
+pub(crate) enum Deed {
     Kill,
     Stop,
     Start,
@@ -433,7 +433,8 @@ fn loops(wanted: usize, scenario: &Scenario) -> usize {
     (useful as usize).clamp(1, (cores / 2).max(1))
 }
 
-fn deeds(faults: &[Fault]) -> Vec<(Instant, Deed)> {
+/// What is to be done to the broker, by time.
+pub(crate) fn deeds(faults: &[Fault]) -> Vec<(Instant, Deed)> {
     let mut all = Vec::new();
     for Fault { at, action } in faults {
         match *action {

@@ -9,4 +9,5 @@ pub mod plan;
 mod secure;
 mod socket;
 
+pub(crate) use coordinator::{Deed, deeds};
 pub use coordinator::{Outcome, Progress, Settings, run};

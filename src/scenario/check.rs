@@ -1,6 +1,6 @@
 //! From TOML to the checked model.
 
-use super::diagnostics::Problem;
+use super::diagnostics::{Problem, nearest};
 use super::links::Links;
 use super::model::{BINARY_LEN, HEX_LEN};
 use super::model::{
@@ -28,7 +28,7 @@ struct Context<'a> {
 
 pub(super) fn check(table: &DeTable<'_>, span: Range<usize>, stem: &str) -> (Scenario, Vec<Problem>) {
     let problems = Problems::default();
-    let root = Table::new("scenario", table, span.start..span.start, &problems);
+    let root = Table::new("scenario", table, span, &problems);
     let scenario = scenario(&root, stem);
     (scenario, problems.into_sorted())
 }
@@ -104,7 +104,15 @@ fn fleet(name: &str, t: &Table<'_>, context: &Context<'_>) -> Fleet {
         off: p.needed_duration("off"),
         keeps: if p.word("keeps", "flash") == "flash" { Keeps::Flash } else { Keeps::Nothing },
     });
-    Fleet { name: name.into(), sensors: clients(t, "sensors"), device, publish, power }
+    let sensors = clients(t, "sensors");
+    if let Some(Payload::Size(size)) = publish.as_ref().map(|p| &p.payload)
+        && u64::from(sensors) * u64::from(*size) > MOST_PAYLOADS
+    {
+        let needed = (u64::from(sensors) * u64::from(*size)) >> 20;
+        let message = format!("{sensors} sensors keep {needed} MiB of payloads ready; 2048 MiB are the most");
+        t.problem(t.place_of("sensors"), message, "fewer sensors, or smaller payloads");
+    }
+    Fleet { name: name.into(), sensors, device, publish, power }
 }
 
 fn clients(t: &Table<'_>, key: &'static str) -> u32 {
@@ -115,6 +123,8 @@ fn subscriber(name: &str, t: &Table<'_>, context: &Context<'_>) -> SubscriberGro
     let device = device(t, context, "filters");
     if !t.has("filters") {
         t.problem(t.span.clone(), "filters is missing", "add filters = [{ filter = \"#\", qos = 1 }], say");
+    } else if t.is_empty_list("filters") {
+        t.problem(t.place_of("filters"), "a subscriber needs a filter", "filters = [{ filter = \"#\", qos = 1 }], say");
     }
     SubscriberGroup { name: name.into(), count: clients(t, "count"), device }
 }
@@ -158,7 +168,15 @@ fn session(t: &Table<'_>, level: u8) -> SessionSpec {
     if let Some(expiry) = expiry.as_ref().filter(|_| level != 5) {
         t.problem(expiry.span.clone(), "session expiry is of MQTT 5.0", "add mqtt = \"5.0\", or leave it out");
     }
-    SessionSpec::Persistent(expiry.map(|e| e.value))
+    SessionSpec::Persistent(expiry.map(|e| whole_seconds(t, e)))
+}
+
+/// 5.0's intervals are whole seconds in 32 bits, the largest of which means for ever: 100 years, the longest time there is, fit.
+fn whole_seconds(t: &Table<'_>, at: At<Duration>) -> Duration {
+    if at.value.subsec_nanos() != 0 {
+        t.problem(at.span, "expected whole seconds", "it is a number of seconds in the packet");
+    }
+    at.value
 }
 
 fn keep_alive(t: &Table<'_>) -> Duration {
@@ -172,6 +190,10 @@ fn keep_alive(t: &Table<'_>) -> Duration {
 
 fn template(t: &Table<'_>, key: &'static str, with_id: bool) -> Option<(Template, Range<usize>)> {
     let text = t.text(key)?;
+    // Strings in packets have lengths of 16 bits; what is filled in is far shorter than what is left here.
+    if !with_id && text.value.len() > 65_000 {
+        t.problem(text.span.clone(), "this text is longer than a packet's string may be", "65,000 B at most");
+    }
     match Template::parse(text.value, with_id) {
         Ok(template) => Some((template, text.span)),
         Err(message) => {
@@ -231,11 +253,19 @@ fn will(t: &Table<'_>, level: u8) -> Option<WillSpec> {
     }
     Some(WillSpec {
         topic: topic_of(&w),
-        payload: w.text("payload").map_or(String::new(), |p| p.value.to_owned()),
+        payload: will_payload(&w),
         qos: w.qos(),
         retain: w.flag("retain", false),
-        delay: delay.map_or(Duration::ZERO, |d| d.value),
+        delay: delay.map_or(Duration::ZERO, |d| whole_seconds(&w, d)),
     })
+}
+
+fn will_payload(w: &Table<'_>) -> String {
+    let Some(payload) = w.text("payload") else { return String::new() };
+    if payload.value.len() > usize::from(u16::MAX) {
+        w.problem(payload.span, "a will's payload is at most 65,535 B", "its length has 16 bits in the packet");
+    }
+    payload.value.to_owned()
 }
 
 fn subscription(s: &Table<'_>, level: u8) -> SubscriptionSpec {
@@ -272,7 +302,7 @@ fn outbox(t: &Table<'_>) -> Outbox {
 fn offline(t: &Table<'_>, context: &Context<'_>) -> Vec<Offline> {
     let mut all: Vec<Offline> = Vec::new();
     for o in t.tables("offline", "offline") {
-        let at = o.duration("at").map_or(Duration::ZERO, |d| d.value);
+        let at = o.needed_time("at");
         let lasts = o.needed_duration("for");
         if at >= context.load {
             o.problem(o.place_of("at"), "this is after the load has ended", "the run's load is ramp and duration long");
@@ -285,6 +315,9 @@ fn offline(t: &Table<'_>, context: &Context<'_>) -> Vec<Offline> {
     }
     all
 }
+
+/// Bytes of payloads that a fleet may keep ready, one a sensor (*assumed*).
+const MOST_PAYLOADS: u64 = 2 << 30;
 
 fn publish(p: &Table<'_>, context: &Context<'_>, group: &str) -> PublishSpec {
     PublishSpec {
@@ -334,7 +367,14 @@ fn schedule(p: &Table<'_>, context: &Context<'_>) -> Schedule {
             }
             Rhythm::Every(every.value.max(Duration::from_micros(1)))
         }
-        (None, Some(mean)) => Rhythm::Poisson(mean.value),
+        (None, Some(mean)) => {
+            if mean.value < context.tick {
+                let most = 1.0 / context.tick.as_secs_f64();
+                let mend = format!("make it \"{most:.0}/s\" or less, use burst, or set a shorter tick");
+                p.problem(mean.span, "this is more often than the clock ticks", mend);
+            }
+            Rhythm::Poisson(mean.value.max(Duration::from_micros(1)))
+        }
         (Some(_), Some(poisson)) => {
             p.problem(poisson.span, "every and poisson exclude each other", "leave one of them out");
             Rhythm::Poisson(SECOND)
@@ -362,14 +402,21 @@ fn schedule(p: &Table<'_>, context: &Context<'_>) -> Schedule {
 fn faults(root: &Table<'_>, context: &Context<'_>) -> Vec<Fault> {
     let mut all = Vec::new();
     for f in root.tables("fault", "fault") {
-        let at = f.duration("at").map_or(Duration::ZERO, |d| d.value);
+        let at = f.needed_time("at");
         if at >= context.load {
             f.problem(f.place_of("at"), "this is after the load has ended", "the run's load is ramp and duration long");
         }
         if !f.has("broker") {
             f.problem(f.span.clone(), "broker is missing", "broker = \"kill\", \"restart\" or \"pause\"");
         }
-        let action = match f.word("broker", "pause") {
+        let broker = f.word("broker", "pause");
+        for (key, of) in [("for", ["pause", "pause"]), ("back_after", ["kill", "restart"])] {
+            if f.has(key) && f.has("broker") && !of.contains(&broker) {
+                let other = if key == "for" { "back_after" } else { "for" };
+                f.problem(f.place_of(key), format!("a {broker} has no {key}"), format!("write {other}"));
+            }
+        }
+        let action = match broker {
             "kill" => FaultAction::Kill { back_after: f.duration("back_after").map(|d| d.value) },
             "restart" => FaultAction::Restart { back_after: f.duration("back_after").map_or(SECOND, |d| d.value) },
             _ => FaultAction::Pause { lasts: f.needed_duration("for") },
@@ -391,11 +438,18 @@ fn expect(root: &Table<'_>, groups: &[&str]) -> Expect {
             expect.guarantees.clear();
         }
         for name in names.iter().filter(|_| !one("all") && !one("none")) {
+            if matches!(name.value, "all" | "none") {
+                let message = format!("{} stands alone", name.value);
+                e.problem(name.span.clone(), message, format!("guarantees = \"{}\", or a list without it", name.value));
+                continue;
+            }
             match Guarantee::ALL.iter().find(|g| g.key() == name.value) {
                 Some(guarantee) => expect.guarantees.push(*guarantee),
                 None => {
                     let known: Vec<&str> = Guarantee::ALL.iter().map(|g| g.key()).collect();
-                    let mend = format!("known: all, none, {}", known.join(", "));
+                    let near = nearest(name.value, known.iter().copied());
+                    let near = near.map_or(String::new(), |n| format!("did you mean \"{n}\"? "));
+                    let mend = format!("{near}known: all, none, {}", known.join(", "));
                     e.problem(name.span.clone(), "no guarantee of this name", mend);
                 }
             }

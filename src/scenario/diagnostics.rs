@@ -3,10 +3,13 @@
 use std::fmt::Write as _;
 use std::ops::Range;
 
+/// The place of what is missing from the file as a whole.
+pub const WHOLE_FILE: Range<usize> = usize::MAX..usize::MAX;
+
 /// One thing that is wrong.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Problem {
-    /// Bytes of the file.
+    /// Bytes of the file; [`WHOLE_FILE`] for what has no place in it.
     pub span: Range<usize>,
     /// What is wrong.
     pub message: String,
@@ -41,7 +44,7 @@ impl Diagnostics {
         let mut out = format!("{bold}{}: {errors}, nothing was started{reset}\n", self.file);
         for problem in &self.problems {
             out.push('\n');
-            if self.text.is_empty() {
+            if self.text.is_empty() || problem.span == WHOLE_FILE {
                 let _ = writeln!(out, "  {red}{}{reset}", problem.message);
                 if !problem.mend.is_empty() {
                     let _ = writeln!(out, "  {}", problem.mend);
@@ -52,7 +55,9 @@ impl Diagnostics {
             let number = number.to_string();
             let gutter = " ".repeat(number.len());
             let _ = writeln!(out, "  {number} | {line}");
-            let mark = format!("{}{}", " ".repeat(column), "^".repeat(width));
+            // A tab stays one, so that the mark stands under what it marks.
+            let before: String = line.chars().take(column).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
+            let mark = format!("{before}{}", "^".repeat(width));
             let _ = writeln!(out, "  {gutter} | {red}{mark} {}{reset}", problem.message);
             if !problem.mend.is_empty() {
                 let _ = writeln!(out, "  {gutter} | {}", problem.mend);

@@ -1,6 +1,7 @@
 //! What a scenario will do, in words and numbers.
 
-use super::model::{DeviceSpec, Payload, Rhythm, Scenario, SessionSpec};
+use super::model::{DeviceSpec, FaultAction, Keeps, Payload, Rhythm, Scenario, SessionSpec};
+use super::units::show;
 use crate::link::spec::{Direction, Jitter, LinkSpec};
 use std::fmt::Write as _;
 
@@ -16,6 +17,8 @@ pub struct Load {
     pub messages: f64,
     /// Messages a second while all are on.
     pub rate: f64,
+    /// MQTT bytes a second of their PUBLISH packets.
+    pub bytes: f64,
 }
 
 /// The load that a scenario offers.
@@ -29,6 +32,8 @@ pub fn load(scenario: &Scenario) -> Load {
             let rate = f64::from(fleet.sensors) * mean_rate(&publish.schedule);
             load.rate += rate;
             load.messages += rate * scenario.duration.as_secs_f64();
+            let (_, publish_bytes, _) = packet_bytes(fleet, publish);
+            load.bytes += rate * f64::from(publish_bytes);
         }
     }
     load
@@ -64,13 +69,19 @@ pub fn explain(scenario: &Scenario) -> String {
     }
     let _ = writeln!(
         out,
-        "\n{} clients start within {:?}, publish for {:?}; then all links heal and what is owed has {:?} to arrive.",
-        load.clients, scenario.ramp, scenario.duration, scenario.drain
+        "\n{} clients start within {}, publish for {}; then all links heal and what is owed has {} to arrive.",
+        load.clients,
+        show(scenario.ramp),
+        show(scenario.duration),
+        show(scenario.drain)
     );
     let _ = writeln!(
         out,
-        "About {:.0} messages, {:.1} a second, in an open loop on a tick of {:?}.\n",
-        load.messages, load.rate, scenario.tick
+        "About {:.0} messages, {:.1} a second, {:.0} MQTT bytes a second from the sensors, in an open loop on a tick of {}.\n",
+        load.messages,
+        load.rate,
+        load.bytes,
+        show(scenario.tick)
     );
     for fleet in &scenario.fleets {
         fleet_words(fleet, &mut out);
@@ -92,20 +103,16 @@ fn filters(d: &DeviceSpec) -> String {
 fn fleet_words(fleet: &super::model::Fleet, out: &mut String) {
     let _ = write!(out, "{} x {}: ", fleet.sensors, fleet.name);
     if let Some(p) = &fleet.publish {
-        let length = match &p.payload {
-            Payload::Size(n) => *n,
-            Payload::Template(t) => u32::try_from(t.fill(&fleet.name, 0).len()).unwrap_or(u32::MAX),
-        };
-        let topic = u32::try_from(p.topic.fill(&fleet.name, 0).len()).unwrap_or(u32::MAX);
-        // REFERENCES: QoS 0: 4+T+P. QoS 1: 6+T+P and 4 back. QoS 2: 10+T+P forward, 8 back (3.1.1, short packets).
-        let (forward, back) = [(4, 0), (6, 4), (10, 8)][usize::from(p.qos.min(2))];
+        let (length, forward, back) = packet_bytes(fleet, p);
+        // PUBREL goes forward too; acknowledgements are short ones (no reason, no properties).
+        let forward = forward + if p.qos == 2 { 4 } else { 0 };
         let _ = writeln!(
             out,
             "publishes {} at QoS {}, {length} B, {:.3} a second each: {} + {back} MQTT bytes a message",
             p.topic.text,
             p.qos,
             mean_rate(&p.schedule),
-            forward + topic + length
+            forward
         );
     } else {
         let _ = writeln!(out, "publishes nothing");
@@ -117,10 +124,28 @@ fn fleet_words(fleet: &super::model::Fleet, out: &mut String) {
     if let Some(power) = fleet.power {
         let _ = writeln!(
             out,
-            "    loses power every {:?} on average, for {:?}; keeps {:?}",
-            power.cut_every, power.off, power.keeps
+            "    loses power every {} on average, for {}; keeps {}",
+            show(power.cut_every),
+            show(power.off),
+            if power.keeps == Keeps::Flash { "its flash" } else { "nothing" }
         );
     }
+}
+
+/// Bytes of one message of a fleet's first sensor: its payload, its PUBLISH, and the acknowledgements that come back.
+fn packet_bytes(fleet: &super::model::Fleet, p: &super::model::PublishSpec) -> (u32, u32, u32) {
+    let length = |text: String| u32::try_from(text.len()).unwrap_or(u32::MAX);
+    let payload = match &p.payload {
+        Payload::Size(n) => *n,
+        Payload::Template(t) => length(t.fill(&fleet.name, 0)),
+    };
+    // [MQTT-2.2.3], [MQTT-3.3]: type byte, remaining length in 7 bits a byte; topic with its length, packet identifier
+    // from QoS 1 on, in 5.0 the length of no properties, payload.
+    let identifier = if p.qos > 0 { 2 } else { 0 };
+    let properties = u32::from(fleet.device.mqtt_level == 5);
+    let remaining = 2 + length(p.topic.fill(&fleet.name, 0)) + identifier + properties + payload;
+    let header = 1 + (1..4).find(|n| remaining >> (7 * n) == 0).unwrap_or(4);
+    (payload, header + remaining, [0, 4, 8][usize::from(p.qos.min(2))])
 }
 
 fn device_words(d: &DeviceSpec, out: &mut String) {
@@ -132,12 +157,17 @@ fn device_words(d: &DeviceSpec, out: &mut String) {
     let session = match d.session {
         SessionSpec::Clean => "clean session".to_owned(),
         SessionSpec::Persistent(None) => "persistent session".to_owned(),
-        SessionSpec::Persistent(Some(t)) => format!("session kept for {t:?}"),
+        SessionSpec::Persistent(Some(t)) => format!("session kept for {}", show(t)),
     };
     let link = d.link.as_ref().map_or("a direct socket".to_owned(), |l| format!("link {}", l.name));
-    let _ = writeln!(out, "    MQTT {version}, {session}, keep alive {:?}, {link}", d.keep_alive);
+    let _ = writeln!(out, "    MQTT {version}, {session}, keep alive {}, {link}", show(d.keep_alive));
     for offline in &d.offline {
-        let _ = writeln!(out, "    away from {:?} for {:?}", offline.at, offline.lasts);
+        let _ = writeln!(
+            out,
+            "    away from {} for {}",
+            show(offline.at.since(crate::time::Instant::ZERO)),
+            show(offline.lasts)
+        );
     }
 }
 
@@ -166,6 +196,10 @@ fn link_words(scenario: &Scenario, out: &mut String) {
             spec.up.loss.stationary() * 100.0,
             spec.down.loss.stationary() * 100.0
         );
+        for outage in &spec.outages {
+            let at = show(outage.at.since(crate::time::Instant::ZERO));
+            let _ = writeln!(out, "    nothing passes from {at} for {}", show(outage.lasts));
+        }
     }
     let _ =
         writeln!(out, "(expected delay of a 64 B message up and an empty segment down, nothing lost, nobody queueing)");
@@ -178,6 +212,15 @@ fn expect_words(scenario: &Scenario, out: &mut String) {
         let _ = writeln!(out, "           {}", threshold.text);
     }
     for fault in &scenario.faults {
-        let _ = writeln!(out, "At {:?}: broker {:?}", fault.at, fault.action);
+        let at = show(fault.at.since(crate::time::Instant::ZERO));
+        let what = match fault.action {
+            FaultAction::Kill { back_after: None } => "killed, and not started again".to_owned(),
+            FaultAction::Kill { back_after: Some(t) } => format!("killed, and started again after {}", show(t)),
+            FaultAction::Restart { back_after } => {
+                format!("stopped in order, and started again after {}", show(back_after))
+            }
+            FaultAction::Pause { lasts } => format!("paused for {}", show(lasts)),
+        };
+        let _ = writeln!(out, "At {at} the broker is {what}");
     }
 }

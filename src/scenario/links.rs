@@ -40,11 +40,12 @@ impl Links {
             let presets: Vec<&str> = profile::all().iter().map(|p| p.name).collect();
             let known = presets.iter().copied().chain(self.own.keys().map(String::as_str)).chain(["none"]);
             let near = nearest(name.value, known).map_or(String::new(), |n| format!("did you mean \"{n}\"? "));
-            let list = presets.join(", ");
+            let list =
+                presets.iter().copied().chain(self.own.keys().map(String::as_str)).collect::<Vec<_>>().join(", ");
             problems.problem(
                 name.span.clone(),
                 "no link of this name",
-                format!("{near}presets: {list}; or define [link.{}]", name.value),
+                format!("{near}there are: {list}, none; or define [link.{}]", name.value),
             );
         }
         spec.map(|spec| NamedLink { name: name.value.to_owned(), spec })
@@ -72,23 +73,20 @@ fn read_link(t: &Table<'_>) -> LinkSpec {
             Some(preset) => spec = preset,
             None => {
                 let presets: Vec<&str> = profile::all().iter().map(|p| p.name).collect();
-                t.problem(like.span, "no preset of this name", format!("presets: {}", presets.join(", ")));
+                let near = nearest(like.value, presets.iter().copied());
+                let near = near.map_or(String::new(), |n| format!("did you mean \"{n}\"? "));
+                t.problem(like.span, "no preset of this name", format!("{near}presets: {}", presets.join(", ")));
             }
         }
     }
-    let loss = read_loss(t);
-    let delay = t.duration("delay").map(|d| d.value);
-    let rate = t.rate("rate");
-    for direction in [&mut spec.up, &mut spec.down] {
-        direction.loss = loss.unwrap_or(direction.loss);
-        direction.delay = delay.unwrap_or(direction.delay);
-        direction.rate = rate.or(direction.rate);
-    }
+    let both = Overrides::read(t);
+    both.apply(&mut spec.up);
+    both.apply(&mut spec.down);
     if let Some(up) = t.table("up", "direction") {
-        read_direction(&up, &mut spec.up);
+        Overrides::read(&up).apply(&mut spec.up);
     }
     if let Some(down) = t.table("down", "direction") {
-        read_direction(&down, &mut spec.down);
+        Overrides::read(&down).apply(&mut spec.down);
     }
     spec.half_duplex = t.flag("half_duplex", spec.half_duplex);
     if let Some(mtu) = t.size("mtu") {
@@ -98,34 +96,67 @@ fn read_link(t: &Table<'_>) -> LinkSpec {
         }
     }
     for outage in t.tables("outage", "outage") {
-        let at = outage.duration("at").map_or(Duration::ZERO, |d| d.value);
+        let at = outage.needed_time("at");
         spec.outages.push(Outage { at: Instant::ZERO + at, lasts: outage.needed_duration("for") });
     }
     spec.outages.sort_by_key(|o| o.at);
+    if spec.outages.windows(2).any(|w| w[0].at + w[0].lasts > w[1].at) {
+        t.problem(t.place_of("outage"), "these times overlap", "");
+    }
     spec
 }
 
-fn read_direction(t: &Table<'_>, d: &mut Direction) {
-    d.rate = t.rate("rate").or(d.rate);
-    if let Some(overhead) = t.size("overhead") {
-        match u16::try_from(overhead.value) {
-            Ok(value @ 0..=1000) => d.overhead = value,
-            _ => t.problem(overhead.span, "expected a size of 1000 B at most", ""),
+/// What a file says of one direction, or of both; none where it says nothing.
+struct Overrides {
+    rate: Option<u64>,
+    overhead: Option<u16>,
+    delay: Option<Duration>,
+    jitter: Option<Jitter>,
+    reorder: Option<bool>,
+    loss: Option<Loss>,
+    queue: Option<u32>,
+}
+
+impl Overrides {
+    fn read(t: &Table<'_>) -> Self {
+        let overhead = t.size("overhead").and_then(|o| match u16::try_from(o.value) {
+            Ok(value @ 0..=1000) => Some(value),
+            _ => {
+                t.problem(o.span, "expected a size of 1000 B at most", "");
+                None
+            }
+        });
+        Self {
+            rate: t.rate("rate"),
+            overhead,
+            delay: t.duration("delay").map(|d| d.value),
+            jitter: t.table("jitter", "jitter").and_then(|j| read_jitter(&j)),
+            reorder: t.has("reorder").then(|| t.flag("reorder", false)),
+            loss: read_loss(t),
+            queue: t.size("queue").map(|q| q.value),
         }
     }
-    d.delay = t.duration("delay").map_or(d.delay, |x| x.value);
-    if let Some(jitter) = t.table("jitter", "jitter") {
-        let one = |key, kind: fn(Duration) -> Jitter| jitter.duration(key).map(|x| kind(x.value));
-        let all = [one("uniform", Jitter::Uniform), one("normal", Jitter::Normal), one("pareto", Jitter::Pareto)];
-        let given: Vec<Jitter> = all.into_iter().flatten().collect();
-        match given[..] {
-            [one] => d.jitter = one,
-            _ => jitter.problem(jitter.span.clone(), "expected one of uniform, normal, pareto", ""),
-        }
+
+    fn apply(&self, d: &mut Direction) {
+        d.rate = self.rate.or(d.rate);
+        d.overhead = self.overhead.unwrap_or(d.overhead);
+        d.delay = self.delay.unwrap_or(d.delay);
+        d.jitter = self.jitter.unwrap_or(d.jitter);
+        d.reorder = self.reorder.unwrap_or(d.reorder);
+        d.loss = self.loss.unwrap_or(d.loss);
+        d.queue = self.queue.or(d.queue);
     }
-    d.reorder = t.flag("reorder", d.reorder);
-    d.loss = read_loss(t).unwrap_or(d.loss);
-    d.queue = t.size("queue").map(|q| q.value).or(d.queue);
+}
+
+fn read_jitter(t: &Table<'_>) -> Option<Jitter> {
+    let one = |key, kind: fn(Duration) -> Jitter| t.duration(key).map(|x| kind(x.value));
+    let all = [one("uniform", Jitter::Uniform), one("normal", Jitter::Normal), one("pareto", Jitter::Pareto)];
+    let given: Vec<Jitter> = all.into_iter().flatten().collect();
+    if let [one] = given[..] {
+        return Some(one);
+    }
+    t.problem(t.span.clone(), "expected one of uniform, normal, pareto", "jitter = { uniform = \"20 ms\" }, say");
+    None
 }
 
 /// `loss = "5 %"`, or one of the burst models.
@@ -137,6 +168,9 @@ fn read_loss(t: &Table<'_>) -> Option<Loss> {
         return t.percent("loss").map(|p| if p > 0.0 { Loss::Bernoulli(p) } else { Loss::None });
     }
     let loss = t.table("loss", "loss")?;
+    if loss.has("gilbert_elliott") && loss.has("gilbert_elliott_time") {
+        loss.problem(loss.span.clone(), "two models of loss exclude each other", "leave one of them out");
+    }
     let in_good = |t: &Table<'_>| t.percent("loss_in_good").unwrap_or(0.0);
     let in_bad = |t: &Table<'_>| t.percent("loss_in_bad").unwrap_or(1.0);
     if let Some(ge) = loss.table("gilbert_elliott", "gilbert_elliott") {

@@ -12,7 +12,7 @@ mod template;
 mod threshold;
 pub mod units;
 
-use diagnostics::{Diagnostics, Problem, nearest};
+use diagnostics::{Diagnostics, Problem, WHOLE_FILE, nearest};
 use model::Scenario;
 use std::path::Path;
 use toml::de::DeTable;
@@ -25,6 +25,13 @@ pub fn load(path: &Path) -> Result<Scenario, Diagnostics> {
     let name = path.display().to_string();
     match std::fs::read_to_string(path) {
         Ok(text) => parse(&name, &text),
+        Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+            let mend = "a scenario is a TOML file in UTF-8".to_owned();
+            Err(Diagnostics::of_file(&name, "this is no text".to_owned(), mend))
+        }
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(Diagnostics::of_file(&name, format!("cannot be read: {error}"), String::new()))
+        }
         Err(error) => Err(Diagnostics::of_file(&name, format!("cannot be read: {error}"), siblings(path))),
     }
 }
@@ -60,8 +67,10 @@ pub fn parse(file: &str, text: &str) -> Result<Scenario, Diagnostics> {
         .iter()
         .map(|e| Problem { span: e.span().unwrap_or(0..0), message: e.message().to_owned(), mend: String::new() })
         .collect();
+    problems.sort_by_key(|p| (p.span.start, p.span.end));
+    problems.dedup_by_key(|p| p.span.start);
     let stem = Path::new(file).file_stem().map_or_else(|| "scenario".into(), |s| s.to_string_lossy().into_owned());
-    let (mut scenario, found) = check::check(table.get_ref(), 0..text.len(), &stem);
+    let (mut scenario, found) = check::check(table.get_ref(), WHOLE_FILE, &stem);
     // After a syntax error the rest is guesswork: its mistakes would be noise.
     if problems.is_empty() {
         problems = found;

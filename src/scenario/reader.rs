@@ -75,6 +75,10 @@ impl<'a> Table<'a> {
         self.get(key).is_some_and(|v| v.get_ref().is_table())
     }
 
+    pub fn is_empty_list(&self, key: &'static str) -> bool {
+        self.get(key).and_then(|v| v.get_ref().as_array()).is_some_and(|list| list.is_empty())
+    }
+
     pub fn place_of(&self, key: &'static str) -> Range<usize> {
         self.get(key).map_or_else(|| self.span.clone(), Spanned::span)
     }
@@ -124,6 +128,14 @@ impl<'a> Table<'a> {
             self.problem(self.span.clone(), format!("{key} is missing"), format!("add {key} = \"10 s\", say"));
         }
         self.duration_above_zero(key, Duration::from_secs(1))
+    }
+
+    /// A point of run time that must be there; 0 is one.
+    pub fn needed_time(&self, key: &'static str) -> Duration {
+        if !self.has(key) {
+            self.problem(self.span.clone(), format!("{key} is missing"), format!("add {key} = \"10 s\", say"));
+        }
+        self.duration(key).map_or(Duration::ZERO, |d| d.value)
     }
 
     pub fn rate(&self, key: &'static str) -> Option<u64> {
@@ -237,6 +249,11 @@ impl<'a> Table<'a> {
         let mut all = Vec::new();
         for (name, value) in table {
             let at = At { value: &**name.get_ref(), span: name.span() };
+            let legal = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+            if at.value.is_empty() || at.value.len() > 64 || !at.value.chars().all(legal) {
+                let mend = "letters, digits, -, _ and . (64 at most): it goes into topics and file names";
+                self.problem(at.span.clone(), "no name for this", mend);
+            }
             match value.get_ref().as_table() {
                 Some(inner) => all.push((at.clone(), Table::new(kind, inner, at.span, self.problems))),
                 None => self.problem(value.span(), "expected a table", format!("write [{kind}.{}]", at.value)),

@@ -1,6 +1,6 @@
 //! The JSON Schema of scenario files, so that editors complete and check them.
 
-use super::settings::{Setting, Shape, TABLES, of};
+use super::settings::{Setting, Shape, TABLES, of, required};
 use serde_json::{Map, Value, json};
 
 /// The schema (JSON Schema, draft 2020-12), made from the same table that the parser reads by.
@@ -20,11 +20,22 @@ pub fn schema() -> Value {
 
 fn table(kind: &str) -> Value {
     let properties: Map<String, Value> = of(kind).map(|s| (s.key.to_owned(), setting(s))).collect();
-    json!({ "type": "object", "properties": properties, "additionalProperties": false })
+    let mut table = json!({ "type": "object", "properties": properties, "additionalProperties": false });
+    if !required(kind).is_empty() {
+        table["required"] = json!(required(kind));
+    }
+    table
 }
 
 fn setting(s: &Setting) -> Value {
     let mut value = shape(s.shape);
+    if s.key == "link" && s.shape == Shape::Text || s.key == "like" {
+        // Any name will do for `link`: a file may define its own.
+        value["examples"] = json!(crate::link::profile::all().iter().map(|p| p.name).collect::<Vec<_>>());
+    }
+    if s.shape == Shape::Count && s.key != "seed" {
+        value["minimum"] = json!(1);
+    }
     value["description"] = json!(s.about);
     value
 }

@@ -198,9 +198,13 @@ pub const TABLES: &[(&str, &[Setting])] = {
                 s("like", Text, "the preset it begins from (default: perfect)"),
                 s("up", Table("direction"), "sensor to gateway"),
                 s("down", Table("direction"), "gateway to sensor"),
+                s("rate", Rate, "both directions' data rate"),
+                s("overhead", Size, "both directions: bytes added to each packet below IP"),
+                s("delay", Duration, "both directions' propagation delay"),
+                s("jitter", Table("jitter"), "both directions: random addition to the delay"),
+                s("reorder", Flag, "both directions: whether jitter may let a packet overtake"),
                 s("loss", TextOr("loss"), "both directions' loss"),
-                s("delay", Duration, "both directions' delay"),
-                s("rate", Rate, "both directions' rate"),
+                s("queue", Size, "both directions: bytes that may wait for the transmitter"),
                 s("half_duplex", Flag, "one packet on the air at a time"),
                 s("mtu", Size, "largest IP packet, 128 B to 1600 B"),
                 s("outage", Tables("outage"), "times at which nothing passes"),
@@ -279,4 +283,24 @@ pub fn of(kind: &str) -> impl Iterator<Item = &'static Setting> {
         .iter()
         .filter(move |(k, _)| *k == kind || (device && *k == "device"))
         .flat_map(|(_, settings)| settings.iter())
+}
+
+/// Settings that a table of that kind cannot do without.
+#[must_use]
+pub fn required(kind: &str) -> &'static [&'static str] {
+    match kind {
+        "scenario" => &["duration"],
+        "fleet" => &["sensors"],
+        "subscriber" => &["filters"],
+        "publish" | "will" => &["topic"],
+        "payload" => &["template"],
+        "duty" => &["on", "off"],
+        "power" => &["cut_every", "off"],
+        "subscription" => &["filter"],
+        "offline" | "outage" => &["at", "for"],
+        "gilbert_elliott" => &["into_bad", "out_of_bad"],
+        "gilbert_elliott_time" => &["good", "bad"],
+        "fault" => &["at", "broker"],
+        _ => &[],
+    }
 }

@@ -16,9 +16,16 @@ enum Unit {
 
 /// Parses a threshold; `groups` are the fleets and subscribers there are.
 pub(super) fn parse(text: &str, groups: &[&str]) -> Result<Threshold, Wrong> {
-    let at = text
-        .find(['<', '>'])
-        .ok_or_else(|| ("no comparison in it".to_owned(), "write it like \"p99(end_to_end) < 2 s\"".to_owned()))?;
+    let none = || ("no comparison in it".to_owned(), "write it like \"p99(end_to_end) < 2 s\"".to_owned());
+    // `=`, `==` and `=>` are what people write by mistake; in a selector, `fleet = x`, it stands inside brackets.
+    let outside = text.rfind(')').map_or(text, |end| &text[end..]);
+    if outside.contains('=') && !outside.contains("<=") && !outside.contains(">=") {
+        return Err(("a threshold is no equality".to_owned(), "write <= or >=".to_owned()));
+    }
+    let at = text.find(['<', '>']).ok_or_else(none)?;
+    if text.matches(['<', '>']).count() > 1 {
+        return Err(("one comparison too many".to_owned(), "<, <=, > or >=, once".to_owned()));
+    }
     let (left, rest) = text.split_at(at);
     let (comparison, right) = match rest.as_bytes() {
         [b'<', b'=', ..] => (Comparison::LessOrEqual, &rest[2..]),
@@ -129,6 +136,10 @@ mod tests {
             ("p99(end_to_end, fleet = x) < 1 s", "meter"),
             ("count(apples) < 1", "offered"),
             ("broker.disk < 1 s", "broker.rss.max"),
+            ("count(lost) = 0", "<= or >="),
+            ("count(lost) == 0", "<= or >="),
+            ("count(lost) => 0", "<= or >="),
+            ("0 < count(lost) < 2", "once"),
         ] {
             let (message, mend) = parse(bad, &["meter"]).expect_err(bad);
             assert!(mend.contains(hint), "{bad}: {message} / {mend}");

@@ -44,6 +44,21 @@ fn round(x: f64) -> u64 {
     (x + 0.5) as u64
 }
 
+/// A duration as a file would have it: `250 ms`, `2 min`, `1.5 s`.
+#[must_use]
+pub fn show(d: Duration) -> String {
+    let nanos = d.as_nanos();
+    let units = [(86_400_000_000_000, "day"), (3_600_000_000_000, "h"), (60_000_000_000, "min"), (1_000_000_000, "s")];
+    let whole = units.iter().find(|(size, _)| nanos >= *size && nanos.is_multiple_of(*size));
+    match whole {
+        Some((size, unit)) => format!("{} {unit}", nanos / size),
+        None if nanos >= 1_000_000_000 || nanos == 0 => format!("{} s", d.as_secs_f64()),
+        None if nanos >= 1_000_000 => format!("{} ms", d.as_secs_f64() * 1e3),
+        None if nanos >= 1_000 => format!("{} us", d.as_secs_f64() * 1e6),
+        None => format!("{nanos} ns"),
+    }
+}
+
 /// What a rate looks like.
 pub const RATE: Expected = "a rate like \"62 kbit/s\" or \"1 Mbit/s\"";
 
@@ -131,6 +146,9 @@ mod tests {
         assert_eq!(duration("250 ms"), Ok(Duration::from_millis(250)));
         assert_eq!(duration("1.5 s"), Ok(Duration::from_millis(1500)));
         assert_eq!(duration("2min"), Ok(Duration::from_secs(120)));
+        for text in ["250 ms", "1.5 s", "2 min", "90 s", "1 day", "0 s", "100 us"] {
+            assert_eq!(show(duration(text).expect("legal")), text);
+        }
         assert_eq!(rate("62 kbit/s"), Ok(62_000));
         assert_eq!(size("2 KiB"), Ok(2048));
         assert_eq!(percent("0.5 %"), Ok(0.005));

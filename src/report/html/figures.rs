@@ -270,6 +270,7 @@ pub(super) fn harness(report: &Report) -> String {
     let harness = &report.harness;
     let mut html = String::from("<div class=\"card\">");
     match story::trust(report) {
+        Trust::Virtual => html.push_str("<p><span class=\"chip good\">virtual time</span> There is no clock to be late by.</p>"),
         Trust::Trusted => html.push_str("<p><span class=\"chip good\">trusted</span> The harness kept up with its own schedule.</p>"),
         Trust::Unwatched => html.push_str(
             "<p><span class=\"chip warn\">not measured</span> Whether the harness kept up with its own schedule is not known.</p>",

@@ -80,7 +80,7 @@ fn top(report: &Report) -> String {
         &mut html,
         format_args!(
             "<p class=\"soft\">{} · {}</p>\n",
-            format::date(report.started),
+            report.started.map_or_else(|| "virtual time".to_owned(), format::date),
             escape(&format::circumstances(report))
         ),
     );
@@ -130,6 +130,7 @@ fn tiles(report: &Report) -> String {
     let trust = match story::trust(report) {
         story::Trust::Trusted => ("", Some("trusted".to_owned())),
         story::Trust::Unwatched => ("", None),
+        story::Trust::Virtual => ("", Some("virtual time".to_owned())),
         story::Trust::Tainted => ("warn", Some("tainted".to_owned())),
     };
     let tiles = [
@@ -251,13 +252,14 @@ fn thresholds(report: &Report) -> String {
 fn limits(report: &Report) -> String {
     let mut sentences = report.unseen.clone();
     let mut missing = Vec::new();
-    if report.broker.cpu.is_none() {
+    let is_real = story::trust(report) != story::Trust::Virtual;
+    if is_real && report.broker.cpu.is_none() {
         missing.push("the broker's CPU");
     }
-    if report.broker.rss_max.is_none() {
+    if is_real && report.broker.rss_max.is_none() {
         missing.push("its memory");
     }
-    if report.harness.slip.is_none() {
+    if is_real && report.harness.slip.is_none() {
         missing.push("the schedule's slip");
     }
     if report.groups.iter().any(|g| g.publishes.is_some() && g.wire.is_none()) {

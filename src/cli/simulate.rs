@@ -1,0 +1,93 @@
+//! `squall simulate`.
+
+use super::run::{Display, Story, engine, tell, watch_signals};
+use super::{colour, exit};
+use crate::broker::defects::Strike;
+use crate::report::{self, TargetInfo, TargetKind};
+use crate::scenario::{self, units};
+use crate::simulate::{self, Settings};
+use crate::time::Duration;
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+
+/// Arguments of `squall simulate`.
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// Scenario file
+    file: PathBuf,
+    /// Another seed than the file's
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Where the report's folder is made
+    #[arg(long, default_value = "reports", value_name = "DIR")]
+    out: PathBuf,
+    /// Take no excuse for a loss
+    #[arg(long)]
+    strict: bool,
+    /// A deliberate bug of the reference broker (`squall broker --defect list`)
+    #[arg(long, value_name = "NAME[:EVERY]")]
+    defect: Vec<Strike>,
+    /// How long the broker takes for each piece that it reads, like "50 us"
+    #[arg(long, value_name = "TIME", default_value = "0 s", value_parser = service)]
+    service: Duration,
+}
+
+fn service(text: &str) -> Result<Duration, String> {
+    units::duration(text).map_err(|expected| format!("expected {expected}"))
+}
+
+pub(super) fn run(args: &Args) -> u8 {
+    let scenario = match scenario::load(&args.file) {
+        Ok(scenario) => scenario,
+        Err(errors) => {
+            eprint!("{}", errors.render(colour(&std::io::stderr())));
+            return exit::USAGE;
+        }
+    };
+    let folder = match report::create_folder(&args.out, &scenario.name) {
+        Ok(folder) => folder,
+        Err(error) => {
+            eprintln!("squall: {error}");
+            return exit::USAGE;
+        }
+    };
+    let seed = args.seed.unwrap_or(scenario.seed);
+    let settings = Settings { seed, strict: args.strict, defects: args.defect.clone(), service: args.service };
+    let stop = watch_signals();
+    let mut display = Display::by_wall_clock();
+    let outcome = simulate::simulate(&scenario, &settings, |p| {
+        display.show(p);
+        stop.load(Ordering::Relaxed) == 0
+    });
+    display.clear();
+    let story = Story {
+        file: &args.file,
+        scenario: &scenario,
+        seed,
+        started: None,
+        target: TargetInfo { name: outcome.promises.broker.name.clone(), version: None, kind: TargetKind::Simulated },
+        engine: format!(
+            "virtual time; {}; the broker takes {} for each piece it reads",
+            engine(&scenario).replace("TCP by the kernel, on direct sockets", "no TCP, connections without delay"),
+            units::show(args.service)
+        ),
+        again: again(args, seed),
+        folder: &folder,
+    };
+    tell(story, &outcome)
+}
+
+/// The command that gives the same history again.
+fn again(args: &Args, seed: u64) -> String {
+    let mut command = format!("squall simulate {} --seed {seed}", args.file.display());
+    if args.strict {
+        command.push_str(" --strict");
+    }
+    for strike in &args.defect {
+        command.push_str(&format!(" --defect {}:{}", strike.defect, strike.every));
+    }
+    if !args.service.is_zero() {
+        command.push_str(&format!(" --service \"{}\"", units::show(args.service)));
+    }
+    command
+}

@@ -1,0 +1,107 @@
+//! What lies between the clients and the broker: connections, and what waits to be read by the broker.
+
+use crate::broker::{Broker, ConnId};
+use crate::time::Instant;
+use crate::trace::Event;
+use std::collections::{BTreeMap, VecDeque};
+
+/// Buffers kept for re-use.
+const POOL: usize = 256;
+
+/// Something that the broker will read.
+enum Input {
+    Open(ConnId),
+    Bytes(ConnId, Vec<u8>),
+    Closed(ConnId),
+}
+
+/// Connections by number, with their owner (client, and its gateway's number) while somebody listens at the other end.
+#[derive(Default)]
+pub(super) struct Net {
+    pub tx: Vec<u8>,
+    pub events: Vec<Event>,
+    pub listening: bool,
+    owners: BTreeMap<ConnId, (u32, u32)>,
+    inbox: VecDeque<Input>,
+    next: u32,
+    pool: Vec<Vec<u8>>,
+}
+
+impl Net {
+    /// No connection, and a broker that listens.
+    pub fn listening() -> Self {
+        Self { listening: true, ..Self::default() }
+    }
+
+    /// Opens a connection for a client; none if nobody listens.
+    pub fn open(&mut self, client: u32, number: u32) -> Option<ConnId> {
+        self.listening.then(|| {
+            let conn = ConnId(self.next);
+            self.next = self.next.wrapping_add(1);
+            self.owners.insert(conn, (client, number));
+            self.inbox.push_back(Input::Open(conn));
+            conn
+        })
+    }
+
+    /// A client leaves its connection; `seen` says that the broker will notice.
+    pub fn leave(&mut self, conn: ConnId, seen: bool) {
+        self.owners.remove(&conn);
+        if seen {
+            self.inbox.push_back(Input::Closed(conn));
+        }
+    }
+
+    /// Bytes for the broker, in a buffer from [`Self::buffer`].
+    pub fn bytes(&mut self, conn: ConnId, bytes: Vec<u8>) {
+        self.inbox.push_back(Input::Bytes(conn, bytes));
+    }
+
+    /// An empty buffer.
+    pub fn buffer(&mut self) -> Vec<u8> {
+        self.pool.pop().unwrap_or_default()
+    }
+
+    /// Gives a buffer back.
+    pub fn recycle(&mut self, mut buffer: Vec<u8>) {
+        if self.pool.len() < POOL {
+            buffer.clear();
+            self.pool.push(buffer);
+        }
+    }
+
+    /// Who owns a connection.
+    pub fn owner(&self, conn: ConnId) -> Option<(u32, u32)> {
+        self.owners.get(&conn).copied()
+    }
+
+    /// The broker has ended a connection; who owned it.
+    pub fn forget(&mut self, conn: ConnId) -> Option<(u32, u32)> {
+        self.owners.remove(&conn)
+    }
+
+    /// The broker is gone: all connections, by number; what it had not read is lost.
+    pub fn clear(&mut self) -> Vec<(u32, u32)> {
+        self.inbox.clear();
+        std::mem::take(&mut self.owners).into_values().collect()
+    }
+
+    /// True if the broker has something to read.
+    pub fn has_input(&self) -> bool {
+        !self.inbox.is_empty()
+    }
+
+    /// Lets the broker take in one thing; false if there is none.
+    pub fn feed(&mut self, broker: &mut Broker, now: Instant) -> bool {
+        match self.inbox.pop_front() {
+            Some(Input::Open(conn)) => broker.handle_open(conn, now),
+            Some(Input::Closed(conn)) => broker.handle_closed(conn, now),
+            Some(Input::Bytes(conn, bytes)) => {
+                broker.handle_bytes(conn, &bytes, now);
+                self.recycle(bytes);
+            }
+            None => return false,
+        }
+        true
+    }
+}
