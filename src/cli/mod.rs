@@ -1,6 +1,7 @@
 //! The command line: arguments as plain data, one file a command.
 
 mod broker;
+mod explore;
 mod links;
 mod run;
 mod scenario;
@@ -45,6 +46,8 @@ enum Command {
     Run(run::Args),
     /// The same in virtual time, on the built-in broker: the same seed gives the same history, byte by byte
     Simulate(simulate::Args),
+    /// Simulate many seeds of a scenario, and make a failure small
+    Explore(explore::Args),
     /// The reference broker, for any client
     Broker(broker::Args),
     /// Check, describe or explain scenario files
@@ -69,6 +72,7 @@ pub fn main() -> u8 {
     match cli.command {
         Command::Run(args) => run::run(&args),
         Command::Simulate(args) => simulate::run(&args),
+        Command::Explore(args) => explore::run(&args),
         Command::Broker(args) => broker::run(&args),
         Command::Scenario(args) => scenario::run(&args),
         Command::Links(args) => links::run(&args),

@@ -449,6 +449,10 @@ impl Device {
         if self.has_session || self.subscribed {
             self.event(What::SessionEnded, now, io);
         }
+        self.forget_session();
+    }
+
+    fn forget_session(&mut self) {
         self.session.forget();
         self.outbox.retry_in_flight();
         self.has_session = false;
@@ -529,6 +533,11 @@ impl Device {
         let purge = matches!(self.state, State::Greeting { purge: true, .. });
         let clean = self.must_purge || !self.plan.kind.persistent;
         let expected_session = self.has_session && !clean;
+        if self.must_purge && !purge {
+            // 5.0: the clean start ended the old session; CONNACK speaks of the new one.
+            self.must_purge = false;
+            self.session_gone(now, io);
+        }
         self.event(What::Connected { reason: 0, session_present, expected_session }, at, io);
         self.attempts = 0;
         self.plan.backoff.reset();
@@ -541,9 +550,9 @@ impl Device {
             self.state = State::Away(now);
             return;
         }
-        if self.must_purge || !session_present {
-            self.must_purge = false;
-            self.session_gone(now, io);
+        if !session_present {
+            // The judges know from CONNACK that nothing is left of an old session, and what to say to it.
+            self.forget_session();
         }
         // A 5.0 server may keep sessions for less long than it was asked to: not at all, with 0.
         self.has_session =

@@ -11,6 +11,7 @@ pub mod settings;
 mod template;
 mod threshold;
 pub mod units;
+pub mod write;
 
 use diagnostics::{Diagnostics, Problem, WHOLE_FILE, nearest};
 use model::Scenario;

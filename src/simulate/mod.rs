@@ -5,7 +5,9 @@
 //! broker takes none either, but for the service time that [`Settings`] state.
 
 mod client;
+pub mod explore;
 mod net;
+pub mod shrink;
 mod world;
 
 use crate::broker::defects::Strike;

@@ -107,8 +107,13 @@ struct SessionState {
     may_exist: bool,
     /// A transport is open, and CONNACK has not come.
     greeting: bool,
-    /// When the last CONNACK was seen.
+    /// When the last CONNECT went out, and the last one that was answered: what the broker did for it, it did later. (CONNACK may
+    /// be long on its way, and be seen after the broker that sent it is gone.)
+    greeted: Instant,
     since: Instant,
+    /// A kill may have taken the session, and a CONNECT after it whose CONNACK was never seen may have made another, without
+    /// subscriptions: nobody can tell which of them is present at the next return.
+    doubtful: bool,
 }
 
 /// Counts behind the sentences.
@@ -251,9 +256,12 @@ impl Judge {
             What::Acked { number, ack, reason } => self.acked(c, number, ack, reason),
             What::Delivered(delivered) => self.delivered(client, delivered, event.seen),
             What::Strange { what, retain, .. } => self.strange(client, what, retain),
-            What::TransportOpen => self.sessions[c].greeting = true,
+            What::TransportOpen => {
+                self.sessions[c].greeting = true;
+                self.sessions[c].greeted = event.seen;
+            }
             What::Connected { reason: 0, session_present, expected_session } => {
-                self.connected(client, session_present, expected_session, event.seen);
+                self.connected(client, session_present, expected_session);
             }
             What::SubscribeSent { filter } => self.subscribing(c, filter),
             What::Subscribed { filter, granted } => self.subscribed(c, filter, granted),
@@ -303,7 +311,7 @@ impl Judge {
         if sent.resend {
             self.tally.resends[qos] += 1;
         } else {
-            publisher.attempts.insert(sent.number, sent.attempt);
+            *publisher.attempts.entry(sent.number).or_insert(1) += 1;
         }
         if publisher.answered.max().is_some_and(|highest| highest > sent.number) {
             publisher.overtaken.insert(sent.number);

@@ -4,7 +4,6 @@ use super::evidence::Case;
 use super::rules::Breach;
 use super::runs::Runs;
 use super::{Bounds, Excuse, Judge, SessionState, bit, effective_qos, index};
-use crate::time::Instant;
 use crate::trace::{ClientId, EndedBy};
 
 impl Judge {
@@ -16,14 +15,18 @@ impl Judge {
         let state = &mut self.sessions[c];
         // CONNECT went out, and nobody knows what became of it.
         let unanswered = std::mem::take(&mut state.greeting);
-        self.sessions[c].may_exist |= unanswered && self.is_persistent(c);
+        if unanswered && self.is_persistent(c) {
+            let killed = self.kills.iter().any(|at| *at >= self.sessions[c].since);
+            self.sessions[c].may_exist = true;
+            self.sessions[c].doubtful |= killed;
+        }
         self.leave_groups(c, !self.is_persistent(c), by != EndedBy::Client);
         if !self.is_persistent(c) {
             self.close_windows(c, Some(Excuse::SessionEnded));
         }
     }
 
-    pub(super) fn connected(&mut self, client: ClientId, present: bool, expected: bool, seen: Instant) {
+    pub(super) fn connected(&mut self, client: ClientId, present: bool, expected: bool) {
         let c = client.index();
         self.tally.connections += 1;
         self.receivers[c].connected = true;
@@ -40,7 +43,15 @@ impl Judge {
             self.receivers[c].memory_lost = false; // there is nothing left to be repeated
             self.publishers[c].received = Runs::new();
         }
-        if !present && expected {
+        if present && state.doubtful {
+            self.excused(Excuse::Killed, 1);
+            self.end_windows(c, Excuse::Killed);
+            // If it is a new one, it knows none of the identifiers that are sent again, and hands the messages on once more.
+            let publisher = &mut self.publishers[c];
+            for n in publisher.open.iter() {
+                *publisher.attempts.entry(n).or_insert(1) += 1;
+            }
+        } else if !present && expected {
             if self.kills.iter().any(|at| *at >= state.since) {
                 self.excused(Excuse::Killed, 1);
                 self.close_windows(c, Some(Excuse::Killed));
@@ -52,7 +63,9 @@ impl Judge {
             self.close_windows(c, Some(Excuse::SessionEnded));
         }
         self.return_to_groups(c, present);
-        self.sessions[c] = SessionState { may_exist: self.is_persistent(c), greeting: false, since: seen };
+        let may_exist = self.is_persistent(c);
+        self.sessions[c] =
+            SessionState { may_exist, greeting: false, greeted: state.greeted, since: state.greeted, doubtful: false };
     }
 
     /// The receiver and the place of a filter in it: the client's own, or its share group's only one.
@@ -143,6 +156,15 @@ impl Judge {
         receiver.owing = 0;
         receiver.granted.fill(None);
         receiver.bounds.fill(None);
+    }
+
+    /// Nothing more is due, but what comes may come: the session may or may not be there.
+    fn end_windows(&mut self, r: usize, excuse: Excuse) {
+        self.excuse_all(r, excuse);
+        for (p, pair) in &mut self.receivers[r].pairs {
+            pair.close(self.publishers[*p as usize].next);
+            pair.order.end_session();
+        }
     }
 
     pub(super) fn excuse_all(&mut self, r: usize, excuse: Excuse) {

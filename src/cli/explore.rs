@@ -1,0 +1,136 @@
+//! `squall explore`.
+
+use super::run::watch_signals;
+use super::{colour, exit};
+use crate::broker::defects::Strike;
+use crate::clock::Clock;
+use crate::scenario::{self, model::Scenario, write};
+use crate::simulate::Settings;
+use crate::simulate::explore::{Failure, Found, explore};
+use crate::simulate::shrink::shrink;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+
+/// Arguments of `squall explore`.
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// Scenario file
+    file: PathBuf,
+    /// How many seeds
+    #[arg(long, default_value_t = 1000, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    seeds: u64,
+    /// The first seed; by default the file's
+    #[arg(long, value_name = "SEED")]
+    first: Option<u64>,
+    /// Go on after a failure, and list them all
+    #[arg(long)]
+    keep_going: bool,
+    /// Leave the failure as large as it is
+    #[arg(long)]
+    no_shrink: bool,
+    /// Where the shrunk scenario is written; by default NAME-shrunk.toml here
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Take no excuse for a loss
+    #[arg(long)]
+    strict: bool,
+    /// A deliberate bug of the reference broker (`squall broker --defect list`)
+    #[arg(long, value_name = "NAME[:EVERY]")]
+    defect: Vec<Strike>,
+}
+
+pub(super) fn run(args: &Args) -> u8 {
+    let scenario = match scenario::load(&args.file) {
+        Ok(scenario) => scenario,
+        Err(errors) => {
+            eprint!("{}", errors.render(colour(&std::io::stderr())));
+            return exit::USAGE;
+        }
+    };
+    let first = args.first.unwrap_or(scenario.seed);
+    let settings = Settings { seed: first, strict: args.strict, defects: args.defect.clone(), ..Settings::default() };
+    let stop = watch_signals();
+    let clock = Clock::start();
+    let mut shown = 0;
+    let found =
+        explore(&scenario, &settings, first..first.saturating_add(args.seeds), args.keep_going, |done, failure| {
+            if let Some(f) = failure {
+                eprintln!("seed {}: {}", f.seed, f.title);
+            }
+            let seconds = clock.now().as_nanos() / 5_000_000_000;
+            if seconds > shown {
+                shown = seconds;
+                eprintln!("{done} of {} seeds, {:.0} a second", args.seeds, done as f64 / clock.now().as_secs_f64());
+            }
+            stop.load(Ordering::Relaxed) == 0
+        });
+    tell(&scenario, &found, clock.now().as_secs_f64());
+    let Some(failure) = found.failures.first() else {
+        return if found.seeds < args.seeds { exit::INCONCLUSIVE } else { exit::OK };
+    };
+    if args.no_shrink {
+        println!("again: squall simulate {} --seed {}{}", args.file.display(), failure.seed, options(args));
+        return exit::BROKEN;
+    }
+    let settings = Settings { seed: failure.seed, ..settings };
+    make_small(args, &scenario, &settings, failure, || stop.load(Ordering::Relaxed) == 0);
+    exit::BROKEN
+}
+
+fn tell(scenario: &Scenario, found: &Found, seconds: f64) {
+    let (seeds, failures) = (found.seeds, found.failures.len());
+    println!(
+        "{}: {seeds} seeds in {seconds:.1} s, {:.0} a second; {failures} failed",
+        scenario.name,
+        seeds as f64 / seconds
+    );
+    if failures == 0 && seeds > 0 {
+        println!("  at most {:.2} % of seeds fail (95 %)", 300.0 / seeds as f64);
+    }
+    let mut paths: Vec<String> = Vec::new();
+    for (name, count) in &found.hard_paths {
+        paths.push(format!("{count} {name}"));
+    }
+    if !paths.is_empty() {
+        println!("  walked: {}", paths.join(", "));
+    }
+    for f in found.failures.iter().take(20) {
+        let names: Vec<&str> = f.broken.iter().map(|g| g.title()).collect();
+        println!("  seed {:<8} {}: {}", f.seed, names.join(", "), f.title);
+    }
+    if failures > 20 {
+        println!("  and {} more", failures - 20);
+    }
+}
+
+fn options(args: &Args) -> String {
+    let strict = if args.strict { " --strict" } else { "" };
+    let defects = args.defect.iter().map(|s| format!(" --defect {}:{}", s.defect, s.every));
+    format!("{strict}{}", defects.collect::<String>())
+}
+
+fn make_small(args: &Args, scenario: &Scenario, settings: &Settings, failure: &Failure, go_on: impl Fn() -> bool) {
+    let guarantee = failure.broken[0];
+    let mut small = shrink(scenario, settings, guarantee, |_| go_on());
+    let default = PathBuf::from(format!("{}-shrunk.toml", scenario.name));
+    let out: &Path = args.out.as_deref().unwrap_or(&default);
+    let again = format!("squall simulate {}{}", out.display(), options(args));
+    small.scenario.name = format!("{}-shrunk", scenario.name);
+    small.scenario.about = format!(
+        "Shrunk from {} (seed {}). It must show that {} breaks:\n{again}",
+        args.file.display(),
+        failure.seed,
+        guarantee.title()
+    );
+    let sensors: u32 = small.scenario.fleets.iter().map(|f| f.sensors).sum();
+    match std::fs::write(out, write::write(&small.scenario)) {
+        Ok(()) => println!(
+            "shrunk in {} simulations to {sensors} sensors, {}, {} faults: {}\nagain: {again}",
+            small.tries,
+            scenario::units::show(small.scenario.duration),
+            small.scenario.faults.len(),
+            out.display()
+        ),
+        Err(error) => eprintln!("squall: {} cannot be written: {error}", out.display()),
+    }
+}
