@@ -126,6 +126,17 @@ pub(super) struct Story<'a> {
     pub folder: &'a Path,
 }
 
+/// Why virtual time cannot run a scenario: the bytes of TLS are never the same twice.
+pub(super) fn only_in_real_time(scenario: &Scenario) -> Result<(), u8> {
+    match transports(scenario).into_iter().find(|k| *k != Kind::Tcp) {
+        None => Ok(()),
+        Some(kind) => {
+            eprintln!("squall: a fleet says transport = \"{kind}\", which exists in real time only: squall run");
+            Err(exit::USAGE)
+        }
+    }
+}
+
 /// The transports that single fleets and subscribers name.
 fn transports(scenario: &Scenario) -> Vec<Kind> {
     let devices = scenario.fleets.iter().map(|f| &f.device).chain(scenario.subscribers.iter().map(|s| &s.device));
