@@ -5,6 +5,7 @@ mod explore;
 mod links;
 mod run;
 mod scenario;
+mod selftest;
 mod simulate;
 mod targets;
 mod way;
@@ -48,6 +49,8 @@ enum Command {
     Simulate(simulate::Args),
     /// Simulate many seeds of a scenario, and make a failure small
     Explore(explore::Args),
+    /// Show that each deliberate defect trips its own oracle, and the healthy broker none
+    Selftest(selftest::Args),
     /// The reference broker, for any client
     Broker(broker::Args),
     /// Check, describe or explain scenario files
@@ -73,6 +76,7 @@ pub fn main() -> u8 {
         Command::Run(args) => run::run(&args),
         Command::Simulate(args) => simulate::run(&args),
         Command::Explore(args) => explore::run(&args),
+        Command::Selftest(args) => selftest::run(&args),
         Command::Broker(args) => broker::run(&args),
         Command::Scenario(args) => scenario::run(&args),
         Command::Links(args) => links::run(&args),

@@ -30,6 +30,9 @@ pub(super) struct Args {
     /// How long the broker takes for each piece that it reads, like "50 us"
     #[arg(long, value_name = "TIME", default_value = "0 s", value_parser = service)]
     service: Duration,
+    /// The broker keeps what it knew over a kill or a restart
+    #[arg(long)]
+    durable: bool,
 }
 
 fn service(text: &str) -> Result<Duration, String> {
@@ -55,7 +58,13 @@ pub(super) fn run(args: &Args) -> u8 {
         }
     };
     let seed = args.seed.unwrap_or(scenario.seed);
-    let settings = Settings { seed, strict: args.strict, defects: args.defect.clone(), service: args.service };
+    let settings = Settings {
+        seed,
+        strict: args.strict,
+        defects: args.defect.clone(),
+        service: args.service,
+        durable: args.durable,
+    };
     let stop = watch_signals();
     let mut display = Display::by_wall_clock();
     let outcome = simulate::simulate(&scenario, &settings, |p| {
@@ -88,6 +97,9 @@ fn again(args: &Args, seed: u64) -> String {
     }
     for strike in &args.defect {
         command.push_str(&format!(" --defect {}:{}", strike.defect, strike.every));
+    }
+    if args.durable {
+        command.push_str(" --durable");
     }
     if !args.service.is_zero() {
         command.push_str(&format!(" --service \"{}\"", units::show(args.service)));

@@ -74,18 +74,19 @@ pub fn plan(
     // Subscribers first: their ids and their start do not depend on how many sensors there are.
     let groups: Vec<GroupView<'_>> = subscribers.chain(fleets).collect();
     let directory = Arc::new(directory(&groups, nonce));
-    let sensors: u32 = scenario.fleets.iter().map(|f| f.sensors).sum();
     let mut promises = promises(scenario, &groups, broker);
     let mut clients = Vec::new();
-    let mut started = 0;
     for (g, group) in groups.iter().enumerate() {
         let kind = Arc::new(kind(group, &directory, nonce, drain_from));
         for index in 0..group.count {
             let start = match group.fleet {
-                Some(_) => Instant::ZERO + scenario.ramp.mul_f64(f64::from(started) / f64::from(sensors.max(1))),
+                // Its own draw, so that nobody's start depends on how many others there are.
+                Some(_) => {
+                    let mut stream = Stream::named(seed, &[group.name, &index.to_string(), "start"]);
+                    Instant::ZERO + stream.duration_below(scenario.ramp.max(Duration::from_nanos(1)))
+                }
                 None => Instant::ZERO,
             };
-            started += u32::from(group.fleet.is_some());
             let id = ClientId(u32::try_from(clients.len()).expect("fewer than 2^32 clients"));
             let entity = Entity { scenario, seed, group, index, id, nonce, steady_from, drain_from };
             clients.push(Planned {
@@ -223,7 +224,8 @@ impl Entity<'_> {
             id: self.id,
             kind,
             // At most 23 characters, which every broker must take [MQTT-3.1.3-5].
-            client_id: format!("sq{:08x}-{}", self.nonce, self.id.0).into(),
+            // Of one length, so that packets do not grow with the number of clients.
+            client_id: format!("sq{:08x}-{:07}", self.nonce, self.id.0).into(),
             credentials: own.or_else(|| credentials.map(|(u, p)| (u.as_str().into(), Some(p.as_str().into())))),
             will: d.will.as_ref().map(|w| {
                 Box::new(Will {

@@ -14,7 +14,7 @@ pub struct Scenario {
     pub about: String,
     /// Same seed: same losses, phases, power cuts.
     pub seed: u64,
-    /// Over how long the clients are started, evenly.
+    /// Over how long the clients are started, each at a time of its own, even over it.
     pub ramp: Duration,
     /// How long messages are published, from the end of the ramp.
     pub duration: Duration,

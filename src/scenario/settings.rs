@@ -53,7 +53,7 @@ pub const TABLES: &[(&str, &[Setting])] = {
             &[
                 s("name", Text, "the scenario's name; by default the file's"),
                 s("seed", Count, "same seed: same losses, same phases, same power cuts (default 1)"),
-                s("ramp", Duration, "over how long the clients are started, evenly (default 2 s)"),
+                s("ramp", Duration, "over how long the clients are started, each at a time of its own (default 2 s)"),
                 s("duration", Duration, "how long messages are published, after the ramp"),
                 s(
                     "drain",

@@ -7,6 +7,7 @@
 mod client;
 pub mod explore;
 mod net;
+pub mod selftest;
 pub mod shrink;
 mod world;
 
@@ -17,6 +18,7 @@ use crate::run::{Outcome, Progress, plan};
 use crate::scenario::model::Scenario;
 use crate::seed::Stream;
 use crate::time::{Duration, Instant};
+use crate::trace::Event;
 use std::sync::Arc;
 use world::World;
 
@@ -31,15 +33,17 @@ pub struct Settings {
     pub defects: Vec<Strike>,
     /// How long the broker takes for each piece that it reads.
     pub service: Duration,
+    /// The broker keeps what it knew over a kill or a restart, and declares so.
+    pub durable: bool,
 }
 
 /// What the reference broker in memory declares; `broker-under-test/reference/broker.toml` says the same.
-fn declared() -> BrokerPromises {
+fn declared(durable: bool) -> BrokerPromises {
     BrokerPromises {
         name: concat!("reference ", env!("CARGO_PKG_VERSION")).into(),
         max_qos: Some(2),
         offline_queue: Some(100_000),
-        durability: Durability::None,
+        durability: if durable { Durability::Always } else { Durability::None },
     }
 }
 
@@ -47,16 +51,27 @@ fn declared() -> BrokerPromises {
 /// partial.
 #[must_use]
 pub fn simulate(scenario: &Scenario, settings: &Settings, mut watch: impl FnMut(Progress) -> bool) -> Outcome {
+    simulate_tapped(scenario, settings, &mut watch, &mut |_| {})
+}
+
+/// The same, and `tap` is shown every event, in order.
+#[must_use]
+pub fn simulate_tapped(
+    scenario: &Scenario,
+    settings: &Settings,
+    watch: &mut dyn FnMut(Progress) -> bool,
+    tap: &mut dyn FnMut(&Event),
+) -> Outcome {
     #[allow(clippy::cast_possible_truncation, reason = "32 of 64 random bits")]
     let nonce = Stream::named(settings.seed, &["nonce"]).bits() as u32 | 1;
-    let mut planned = plan::plan(scenario, settings.seed, nonce, declared(), None);
+    let mut planned = plan::plan(scenario, settings.seed, nonce, declared(settings.durable), None);
     if settings.strict {
         Arc::make_mut(&mut planned.promises).strict = true;
     }
     let (promises, steady_from) = (Arc::clone(&planned.promises), planned.steady_from);
     let mut world = World::new(scenario, settings, planned);
-    let partial = world.run(&mut watch).then(|| "stopped by the user".to_owned());
-    let world::End { judge, recorder, faults, wire, zombies, drain_from, ended } = world.end();
+    let partial = world.run(watch, tap).then(|| "stopped by the user".to_owned());
+    let world::End { judge, recorder, faults, wire, zombies, drain_from, ended } = world.end(tap);
     let phases = Phases { steady_from, drain_from, ended };
     let verdicts = judge.finish(phases, partial.is_none());
     let mut summary = recorder.finish(phases, &verdicts.lost_by_group);

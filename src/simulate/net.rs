@@ -81,9 +81,9 @@ impl Net {
     }
 
     /// The broker is gone: all connections, by number; what it had not read is lost.
-    pub fn clear(&mut self) -> Vec<(u32, u32)> {
+    pub fn clear(&mut self) -> BTreeMap<ConnId, (u32, u32)> {
         self.inbox.clear();
-        std::mem::take(&mut self.owners).into_values().collect()
+        std::mem::take(&mut self.owners)
     }
 
     /// True if the broker has something to read.

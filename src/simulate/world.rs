@@ -13,7 +13,7 @@ use crate::run::plan::{self, RunPlan};
 use crate::run::{Deed, Progress, deeds};
 use crate::scenario::model::Scenario;
 use crate::time::{Duration, Instant};
-use crate::trace::{FaultKind, FaultMark, What};
+use crate::trace::{Event, FaultKind, FaultMark, What};
 use crate::verdict::Judge;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -46,9 +46,11 @@ pub(super) struct World {
     broker: Broker,
     config: Config,
     paused: bool,
+    durable: bool,
     service: Duration,
-    /// When the broker reads on.
+    /// When the broker is done with what it read, and reads on; `busy` until then.
     free_at: Instant,
+    busy: bool,
     judge: Judge,
     recorder: Recorder,
     faults: Vec<FaultMark>,
@@ -86,8 +88,10 @@ impl World {
             broker: Broker::new(config.clone()),
             config,
             paused: false,
+            durable: settings.durable,
             service: settings.service,
             free_at: Instant::ZERO,
+            busy: false,
             judge: Judge::new(std::sync::Arc::clone(&promises)),
             recorder: Recorder::new(&promises, WIDTH),
             faults: promises.faults.clone(),
@@ -112,20 +116,20 @@ impl World {
     }
 
     /// To the end of the drain; true if `watch` ended it.
-    pub fn run(&mut self, watch: &mut impl FnMut(Progress) -> bool) -> bool {
+    pub fn run(&mut self, watch: &mut dyn FnMut(Progress) -> bool, tap: &mut dyn FnMut(&Event)) -> bool {
         loop {
             self.now = self.next_time().max(self.now);
             if self.now >= self.next_watch {
                 self.next_watch = self.now + WIDTH;
-                self.judge_events();
+                self.judge_events(tap);
                 if !watch(self.progress()) {
                     return true;
                 }
             }
-            if self.phases() {
+            if self.phases(tap) {
                 return false;
             }
-            self.do_deeds();
+            self.do_deeds(tap);
             if !self.paused {
                 self.broker.handle_deadline(self.now);
             }
@@ -143,7 +147,7 @@ impl World {
             }
             self.serve();
             if self.net.events.len() >= BATCH {
-                self.judge_events();
+                self.judge_events(tap);
             }
         }
     }
@@ -154,7 +158,7 @@ impl World {
             (false, Some(at)) => at,
             _ => Instant::FAR,
         };
-        let reads = if !self.paused && self.net.has_input() { self.free_at } else { Instant::FAR };
+        let reads = if self.busy || (!self.paused && self.net.has_input()) { self.free_at } else { Instant::FAR };
         let deed = self.next_deed.map_or(Instant::FAR, |(at, _)| at);
         let phase = if self.healed_at.is_none() { self.drain_from } else { self.next_ask };
         client.min(broker).min(reads).min(deed).min(phase)
@@ -173,11 +177,14 @@ impl World {
 
     /// The broker reads what there is, as fast as it may, and its answers go out, until nothing moves at this instant.
     fn serve(&mut self) {
-        loop {
+        while self.free_at <= self.now {
+            self.busy = false;
             self.deliver();
-            if self.paused || self.free_at > self.now || !self.net.feed(&mut self.broker, self.now) {
+            if self.paused || !self.net.feed(&mut self.broker, self.now) {
                 return;
             }
+            // Its answers are out when it is done.
+            self.busy = true;
             self.free_at = self.now + self.service;
         }
     }
@@ -208,7 +215,7 @@ impl World {
         }
     }
 
-    fn do_deeds(&mut self) {
+    fn do_deeds(&mut self, tap: &mut dyn FnMut(&Event)) {
         while let Some((at, deed)) = self.next_deed.filter(|(at, _)| *at <= self.now) {
             self.next_deed = self.to_do.next();
             let mark = |kind, what: &str, lasted| Some(FaultMark { at, lasted, what: what.into(), kind });
@@ -235,19 +242,22 @@ impl World {
                 }
             };
             if let Some(fault) = fault {
-                self.judge_events();
+                self.judge_events(tap);
                 self.judge.fault(&fault);
                 self.faults.push(fault);
             }
         }
     }
 
-    /// The broker's process ends: it was all in memory.
+    /// The broker's process ends, and all that was in memory with it; what it had not read and not sent is lost in any case.
     fn lose_broker(&mut self, how: Closed) {
         self.net.listening = false;
         self.paused = false;
-        self.broker = Broker::new(self.config.clone());
-        for (client, number) in self.net.clear() {
+        if !self.durable {
+            self.broker = Broker::new(self.config.clone());
+        }
+        for (conn, (client, number)) in self.net.clear() {
+            self.broker.handle_closed(conn, self.now);
             self.clients[client as usize].broker_left(number, how, self.now, &mut self.net);
             self.arm(client as usize);
         }
@@ -256,7 +266,7 @@ impl World {
     // ---- phases ----
 
     /// Heals, looks for stalls, and ends; true at the end.
-    fn phases(&mut self) -> bool {
+    fn phases(&mut self, tap: &mut dyn FnMut(&Event)) -> bool {
         let now = self.now;
         let Some(healed) = self.healed_at else {
             if now >= self.drain_from {
@@ -274,7 +284,7 @@ impl World {
             self.stall_checked = true;
             self.each(|client, net| client.reset_if_stalled(now, net));
         }
-        now >= healed + self.drain || self.is_settled()
+        now >= healed + self.drain || self.is_settled(tap)
     }
 
     fn each(&mut self, mut f: impl FnMut(&mut Client, &mut Net)) {
@@ -286,16 +296,17 @@ impl World {
     }
 
     /// Nothing is owed, nobody has anything left to do, and what is not owed (QoS 0) has had time to arrive.
-    fn is_settled(&mut self) -> bool {
-        self.judge_events();
+    fn is_settled(&mut self, tap: &mut dyn FnMut(&Event)) -> bool {
+        self.judge_events(tap);
         self.next_deed.is_none()
             && self.judge.owed() == 0
             && self.now.since(self.last_activity) > self.quiet
             && self.clients.iter().all(|c| c.device.backlog() == 0 && c.device.is_settled())
     }
 
-    fn judge_events(&mut self) {
+    fn judge_events(&mut self, tap: &mut dyn FnMut(&Event)) {
         for event in self.net.events.drain(..) {
+            tap(&event);
             self.judge.observe(&event);
             self.recorder.observe(&event);
             if matches!(event.what, What::Sent(_) | What::Acked { .. } | What::Delivered(_) | What::Connected { .. }) {
@@ -321,15 +332,15 @@ impl World {
     }
 
     /// Ends every client, and gives what was gathered.
-    pub fn end(mut self) -> End {
+    pub fn end(mut self, tap: &mut dyn FnMut(&Event)) -> End {
         let now = self.now;
-        self.judge_events();
+        self.judge_events(tap);
         self.judge.drained();
         self.recorder.drained();
         for client in &mut self.clients {
             client.with_io(now, &mut self.net, |device, io| device.handle_end(now, io));
         }
-        self.judge_events();
+        self.judge_events(tap);
         let mut wire: Vec<Option<WireCost>> = vec![None; self.groups];
         let mut zombies = 0;
         for client in &self.clients {

@@ -114,6 +114,9 @@ struct SessionState {
     /// A kill may have taken the session, and a CONNECT after it whose CONNACK was never seen may have made another, without
     /// subscriptions: nobody can tell which of them is present at the next return.
     doubtful: bool,
+    /// It was present when it was in doubt: the client may hold QoS 2 identifiers of the old one, by which it takes messages of
+    /// the new one for repeats. Nothing is due until a session begins that both sides know to be new.
+    murky: bool,
 }
 
 /// Counts behind the sentences.

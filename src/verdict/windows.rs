@@ -64,8 +64,15 @@ impl Judge {
         }
         self.return_to_groups(c, present);
         let may_exist = self.is_persistent(c);
-        self.sessions[c] =
-            SessionState { may_exist, greeting: false, greeted: state.greeted, since: state.greeted, doubtful: false };
+        let murky = present && (state.doubtful || state.murky);
+        self.sessions[c] = SessionState {
+            may_exist,
+            greeting: false,
+            greeted: state.greeted,
+            since: state.greeted,
+            doubtful: false,
+            murky,
+        };
     }
 
     /// The receiver and the place of a filter in it: the client's own, or its share group's only one.
@@ -102,6 +109,8 @@ impl Judge {
         });
         if receiver.shared {
             receiver.share.members.insert(index(c));
+        } else if self.sessions[c].murky {
+            return;
         }
         for (p, pair) in &mut receiver.pairs {
             if pair.filters & bit(slot) != 0 {

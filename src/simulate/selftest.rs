@@ -1,0 +1,152 @@
+//! Every deliberate defect against every oracle: each must trip its own, may trip what follows from it, and no other; the
+//! healthy broker none.
+
+use super::Settings;
+use super::explore::explore;
+use crate::broker::defects::{Defect, Strike};
+use crate::promise::Guarantee;
+use crate::scenario::{self, model::FaultAction, model::Scenario};
+
+/// Everything at once, in small; the scenario that most defects meet.
+const BRUTAL: &str = include_str!("../../scenarios/brutal.toml");
+
+/// A narrow window on a slow link, so that a broker that overruns it is seen to.
+const NARROW: &str = r##"
+ramp = "0 s"
+duration = "20 s"
+[fleet.burst]
+sensors = 2
+publish = { topic = "n/{sensor}", qos = 2, payload = "32 B", every = "2 s", burst = 5 }
+[subscriber.narrow]
+mqtt = "5.0"
+session = "persistent"
+receive_maximum = 2
+link = "slow"
+filters = [{ filter = "n/#", qos = 2 }]
+[link.slow]
+delay = "200 ms"
+"##;
+
+/// What a defect is to be caught by.
+#[derive(Clone, Copy, Debug)]
+struct Expected {
+    defect: Defect,
+    /// At every how many opportunities it strikes.
+    every: u32,
+    narrow: bool,
+    /// One of these must break; none: nothing may.
+    own: &'static [Guarantee],
+    /// These may break too, since they follow from it.
+    related: &'static [Guarantee],
+    /// Why nothing is to break, if nothing is.
+    why: &'static str,
+}
+
+const fn expected(defect: Defect, every: u32, own: &'static [Guarantee], related: &'static [Guarantee]) -> Expected {
+    Expected { defect, every, narrow: false, own, related, why: "" }
+}
+
+fn table() -> Vec<Expected> {
+    use Defect as D;
+    use Guarantee::{Liveness, Order, Payload, Protocol, Qos0, Qos1, Qos2, Routing, Session};
+    let nothing = |defect, why| Expected { why, ..expected(defect, 1, &[], &[]) };
+    vec![
+        // Order, here and below: what is handed on once more after a resume, and then lost or spoilt, leaves a gap in the repeat.
+        expected(D::LoseAcked, 10, &[Qos1, Qos2], &[Order]),
+        expected(D::DuplicateQos0, 10, &[Qos0], &[]),
+        nothing(D::DuplicateQos1, "legal: at least once"),
+        expected(D::DuplicateQos2, 10, &[Qos2], &[]),
+        // What is held back for a successor that never comes is lost.
+        expected(D::Reorder, 3, &[Order], &[Qos1, Qos2]),
+        // A spoilt copy is not the message: that one is lost.
+        expected(D::CorruptPayload, 10, &[Payload], &[Qos1, Qos2, Order]),
+        expected(D::TruncatePayload, 10, &[Payload], &[Qos1, Qos2, Order]),
+        expected(D::Misroute, 10, &[Routing], &[]),
+        expected(D::WrongTopic, 10, &[Routing], &[Qos1, Qos2, Order]),
+        // Filed under the QoS that the message was published with.
+        expected(D::RaiseQos, 3, &[Qos0, Qos1, Qos2], &[Order]),
+        expected(D::DupAtQos0, 10, &[Protocol], &[]),
+        // A message that is handed on again may come after later ones.
+        expected(D::ForgetQos2Ids, 1, &[Qos2], &[Order]),
+        expected(D::ForgetInFlight, 1, &[Qos1, Qos2], &[Order]),
+        expected(D::DropOffline, 3, &[Qos1, Qos2], &[Order]),
+        expected(D::ForgetSession, 3, &[Session], &[Qos1, Qos2, Order, Liveness]),
+        expected(D::InventSession, 3, &[Session], &[Qos1, Qos2, Order]),
+        expected(D::ReverseResume, 1, &[Order], &[]),
+        Expected { narrow: true, ..expected(D::IgnoreReceiveMaximum, 1, &[Protocol], &[Liveness, Qos2]) },
+        expected(D::StrayAck, 10, &[Protocol], &[Liveness]),
+        expected(D::Malformed, 10, &[Protocol], &[Liveness]),
+        expected(D::SwallowAck, 10, &[Liveness], &[]),
+        // Not always seen: a client that hears nothing within its keep alive leaves, and all is well on the next connection.
+        expected(D::Freeze, 5, &[Liveness], &[Qos1, Qos2]),
+        nothing(D::WillOnDisconnect, "no oracle for wills yet"),
+        nothing(D::KeepRetained, "no oracle for retained messages yet"),
+    ]
+}
+
+/// One line of the matrix.
+#[derive(Clone, Debug)]
+pub struct Line {
+    /// The defect; none for the healthy broker.
+    pub defect: Option<Defect>,
+    /// At every how many opportunities it struck.
+    pub every: u32,
+    /// Seeds simulated.
+    pub seeds: u64,
+    /// Seeds at which what must break broke.
+    pub caught: u64,
+    /// At how many seeds each guarantee broke, in [`Guarantee::ALL`]'s order.
+    pub broken: Vec<u64>,
+    /// What is wrong with this line; none: it is as it must be.
+    pub wrong: Option<String>,
+    /// Why nothing is to break, if nothing is.
+    pub why: &'static str,
+}
+
+fn read(text: &str) -> Scenario {
+    scenario::parse("selftest.toml", text).unwrap_or_else(|e| panic!("a scenario of our own: {}", e.render(false)))
+}
+
+/// Simulates the matrix, `seeds` of each line; `watch` gets each line when it is there.
+pub fn selftest(seeds: u64, mut watch: impl FnMut(&Line)) -> Vec<Line> {
+    let (mut brutal, narrow) = (read(BRUTAL), read(NARROW));
+    // A kill excuses what a broker in memory forgets by mistake at the same time.
+    brutal.faults.retain(|f| !matches!(f.action, FaultAction::Kill { .. }));
+    let healthy = [(&brutal, false), (&narrow, true)].map(|(scenario, narrow)| {
+        let nobody = Expected { narrow, ..expected(Defect::LoseAcked, 1, &[], &[]) };
+        line(scenario, None, &nobody, seeds)
+    });
+    let defects = table();
+    let lines = defects.iter().map(|e| line(if e.narrow { &narrow } else { &brutal }, Some(e.defect), e, seeds));
+    healthy.into_iter().chain(lines).inspect(|l| watch(l)).collect()
+}
+
+fn line(scenario: &Scenario, defect: Option<Defect>, e: &Expected, seeds: u64) -> Line {
+    let defects = defect.map(|defect| Strike { defect, every: e.every }).into_iter().collect();
+    let settings = Settings { defects, ..Settings::default() };
+    let found = explore(scenario, &settings, 0..seeds, true, |_, _| true);
+    let count = |g: &Guarantee| found.failures.iter().filter(|f| f.broken.contains(g)).count() as u64;
+    let broken: Vec<u64> = Guarantee::ALL.iter().map(count).collect();
+    let caught = found.failures.iter().filter(|f| f.broken.iter().any(|g| e.own.contains(g))).count() as u64;
+    let stray =
+        Guarantee::ALL.iter().zip(&broken).find(|(g, n)| **n > 0 && !e.own.contains(g) && !e.related.contains(g));
+    let wrong = match stray {
+        Some((g, n)) => Some(format!("{} broke at {n} seeds, and has nothing to do with it", g.title())),
+        None if caught == 0 && !e.own.is_empty() => Some("never caught".to_owned()),
+        None => None,
+    };
+    Line { defect, every: e.every, seeds: found.seeds, caught, broken, wrong, why: e.why }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_defect_has_a_line() {
+        let lines = table();
+        for defect in Defect::ALL {
+            assert_eq!(lines.iter().filter(|e| e.defect == *defect).count(), 1, "{defect}");
+        }
+    }
+}

@@ -1,0 +1,318 @@
+//! Virtual time: repeatable to the byte, and the same judgement as in real time.
+
+mod support;
+
+use squall::broker::defects::Strike;
+use squall::scenario::{self, model::Scenario};
+use squall::simulate::{Settings, simulate, simulate_tapped};
+use squall::time::Duration;
+use squall::trace::{Event, What};
+use squall::verdict::outcome::Outcome as Standing;
+use std::path::Path;
+use support::{SMALL, Scratch, squall};
+
+fn parse(text: &str) -> Scenario {
+    scenario::parse("test.toml", text).unwrap_or_else(|e| panic!("{}", e.render(false)))
+}
+
+fn with_seed(seed: u64) -> Settings {
+    Settings { seed, ..Settings::default() }
+}
+
+/// The keys of the guarantees that were broken, and the names of the breaches.
+fn broken(scenario: &Scenario, settings: &Settings) -> (Vec<&'static str>, Vec<&'static str>) {
+    let outcome = simulate(scenario, settings, |_| true);
+    let broken = outcome.verdicts.guarantees.iter().filter(|j| j.outcome == Standing::Broken);
+    let (mut keys, mut names) = (Vec::new(), Vec::new());
+    for judgement in broken {
+        keys.push(judgement.guarantee.key());
+        names.extend(judgement.breaches.iter().map(|(name, _)| *name));
+    }
+    (keys, names)
+}
+
+/// Two runs of the command write the same files, but for nothing.
+#[test]
+fn the_same_seed_writes_the_same_files() {
+    let scratch = Scratch::new();
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios/quickstart.toml");
+    let run = |out: &str| {
+        let out = scratch.0.join(out);
+        let output = squall().arg("simulate").arg(&file).arg("--out").arg(&out).output().expect("it starts");
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+        out.join("quickstart-1")
+    };
+    let (a, b) = (run("a"), run("b"));
+    let mut names: Vec<_> = std::fs::read_dir(&a).expect("written").map(|e| e.expect("readable").file_name()).collect();
+    names.sort();
+    assert!(names.len() >= 7, "{names:?}");
+    for name in names {
+        let read = |folder: &Path| std::fs::read(folder.join(&name)).expect("written");
+        assert!(read(&a) == read(&b), "{name:?} differs");
+    }
+}
+
+/// FNV-1a over everything that happened.
+fn fingerprint(text: &str, seed: u64) -> u64 {
+    let mut hash = 0xCBF2_9CE4_8422_2325_u64;
+    let mut tap = |event: &Event| {
+        for byte in format!("{event:?}").bytes() {
+            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3);
+        }
+    };
+    let _ = simulate_tapped(&parse(text), &with_seed(seed), &mut |_| true, &mut tap);
+    hash
+}
+
+/// Pinned: the same in debug and release, and on every machine. It changes when the simulation or a scenario is changed
+/// on purpose, and then only.
+#[test]
+fn golden_runs() {
+    for (name, text, seed, golden) in [
+        ("quickstart", include_str!("../scenarios/quickstart.toml"), 7, GOLDEN[0]),
+        ("bad-day", include_str!("../scenarios/bad-day.toml"), 13, GOLDEN[1]),
+    ] {
+        assert_eq!(fingerprint(text, seed), golden, "{name}: {:#018x}", fingerprint(text, seed));
+    }
+}
+const GOLDEN: [u64; 2] = [0, 0];
+
+#[test]
+fn another_seed_is_another_run() {
+    assert_ne!(fingerprint(SMALL, 1), fingerprint(SMALL, 2));
+}
+
+/// Power cuts that erase memory make clean starts: no session was invented by them.
+#[test]
+fn a_bad_day_breaks_nothing() {
+    let scenario = parse(include_str!("../scenarios/bad-day.toml"));
+    for seed in 1..=5 {
+        assert_eq!(broken(&scenario, &with_seed(seed)).1, Vec::<&str>::new(), "seed {seed}");
+    }
+}
+
+/// Every sensor draws from its own streams: the others' lives do not change when one is taken away.
+#[test]
+fn removing_a_sensor_changes_no_other() {
+    let text = |sensors: u32| {
+        format!(
+            r##"
+ramp = "2 s"
+duration = "60 s"
+[fleet.s]
+sensors = {sensors}
+session = "persistent"
+link = "bad"
+publish = {{ topic = "t/{{sensor}}", qos = 2, poisson = "20/min" }}
+power = {{ cut_every = "20 s", off = "2 s", keeps = "flash" }}
+[fleet.other]
+sensors = 5
+link = "nb-iot"
+publish = {{ topic = "o/{{sensor}}", qos = 1, every = "7 s" }}
+[subscriber.all]
+filters = [{{ filter = "#", qos = 2 }}]
+[link.bad]
+loss = "10 %"
+delay = "50 ms"
+rate = "20 kbit/s"
+"##
+        )
+    };
+    let lives = |sensors: u32| {
+        let scenario = parse(&text(sensors));
+        let drain_from = 62_000_000_000;
+        let mut lives = std::collections::BTreeMap::<String, Vec<String>>::new();
+        let mut events = Vec::new();
+        let outcome = simulate_tapped(&scenario, &with_seed(3), &mut |_| true, &mut |e| events.push(*e));
+        for event in events {
+            let name = outcome.promises.name(event.client).to_owned();
+            let tells = !matches!(event.what, What::Delivered(_)) && event.at.as_nanos() < drain_from;
+            if tells {
+                lives.entry(name).or_default().push(format!("{:?} {:?}", event.at, event.what));
+            }
+        }
+        lives
+    };
+    let (all, fewer) = (lives(11), lives(10));
+    for (name, life) in fewer {
+        assert!(life.len() > 3, "{name} lives");
+        assert_eq!(all[&name], life, "{name}");
+    }
+}
+
+/// Each deliberate defect is caught by the oracle that it offends, by name.
+#[test]
+fn defects_are_caught_by_name() {
+    let scenario = parse(SMALL);
+    for (defect, guarantee, breach) in [
+        ("lose-acked:50", "qos1", "lost"),
+        ("duplicate-qos2:50", "qos2", "duplicated"),
+        ("duplicate-qos0:50", "qos0", "duplicated"),
+        ("reorder:50", "order", "out of order"),
+        ("corrupt-payload:50", "payload", "corrupt"),
+        ("misroute:50", "routing", "wrong subscription"),
+        ("drop-offline:2", "qos2", "lost"),
+        ("forget-session:1", "session", "session forgotten"),
+        ("invent-session:1", "session", "session invented"),
+        ("stray-ack:20", "protocol", "unexpected packet"),
+        ("swallow-ack:50", "liveness", "stuck"),
+    ] {
+        let strike: Strike = defect.parse().expect("known");
+        let (keys, names) = broken(&scenario, &Settings { defects: vec![strike], ..with_seed(1) });
+        assert!(keys.contains(&guarantee) && names.contains(&breach), "{defect}: {keys:?} {names:?}");
+    }
+    assert_eq!(broken(&scenario, &with_seed(1)).1, Vec::<&str>::new());
+}
+
+/// Lossless latencies are exact: connections without delay, and the broker's stated work.
+#[test]
+fn latency_is_the_service() {
+    let scenario = parse(
+        r##"
+ramp = "1 s"
+duration = "10 s"
+[fleet.s]
+sensors = 1
+publish = { topic = "t", qos = 1, every = "1 s" }
+[subscriber.all]
+filters = [{ filter = "#", qos = 1 }]
+"##,
+    );
+    let settings = Settings { service: Duration::from_micros(70), ..Settings::default() };
+    let (mut sent, mut delays) = (Vec::new(), Vec::new());
+    let _ = simulate_tapped(&scenario, &settings, &mut |_| true, &mut |e| match e.what {
+        What::Sent(_) => sent.push(e.at),
+        What::Acked { number, .. } => delays.push(e.at.since(sent[number as usize])),
+        _ => {}
+    });
+    assert_eq!(delays, vec![Duration::from_micros(70); 10]);
+}
+
+const FAULTS: &str = r##"
+ramp = "1 s"
+duration = "30 s"
+drain = "60 s"
+[fleet.s]
+sensors = 10
+session = "persistent"
+reconnect = { first = "200 ms", longest = "1 s" }
+publish = { topic = "t/{sensor}", qos = 1, every = "500 ms" }
+[subscriber.all]
+session = "persistent"
+filters = [{ filter = "#", qos = 1 }]
+offline = [{ at = "9 s", for = "3 s" }]
+[[fault]]
+at = "10 s"
+broker = "kill"
+back_after = "1 s"
+[[fault]]
+at = "20 s"
+broker = "pause"
+for = "3 s"
+"##;
+
+/// A broker that keeps what it had owes it after a kill; one that keeps nothing is excused, by name.
+#[test]
+fn kills_and_durability() {
+    let scenario = parse(FAULTS);
+    let durable = simulate(&scenario, &Settings { durable: true, ..with_seed(2) }, |_| true);
+    assert!(durable.verdicts.guarantees.iter().all(|j| j.outcome != Standing::Broken), "{:?}", durable.verdicts);
+    assert_eq!(durable.verdicts.excuses.iter().map(|e| e.count).sum::<u64>(), 0, "{:?}", durable.verdicts.excuses);
+    let forgetful = simulate(&scenario, &with_seed(2), |_| true);
+    assert!(forgetful.verdicts.guarantees.iter().all(|j| j.outcome != Standing::Broken), "{:?}", forgetful.verdicts);
+    let killed = forgetful.verdicts.excuses.iter().filter(|e| e.reason.contains("killed"));
+    assert!(killed.map(|e| e.count).sum::<u64>() > 0, "{:?}", forgetful.verdicts.excuses);
+    let strict = simulate(&scenario, &Settings { strict: true, ..with_seed(2) }, |_| true);
+    assert!(strict.verdicts.guarantees.iter().any(|j| j.outcome == Standing::Broken));
+}
+
+/// A broker that stands still for 3 s shows in the latencies from the intended time.
+#[test]
+fn a_freeze_shows() {
+    let scenario = parse(FAULTS);
+    let outcome = simulate(&scenario, &Settings { durable: true, ..with_seed(2) }, |_| true);
+    let latencies = outcome.summary.groups.iter().flat_map(|g| &g.latencies);
+    let acks = latencies.filter(|l| l.latency == squall::promise::Latency::PublishAck);
+    let longest = acks.map(|l| l.intended.max()).max().expect("measured");
+    assert!((2_900_000_000..3_100_000_000).contains(&longest), "{longest}");
+    assert!(outcome.faults.iter().any(|f| f.what == "broker paused"));
+}
+
+/// A defect is found, made small, and written as a file that shows it again.
+#[test]
+fn explore_finds_and_shrinks() {
+    let scratch = Scratch::new();
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios/quickstart.toml");
+    let small = scratch.0.join("small.toml");
+    let output = squall()
+        .args(["explore", "--seeds", "20", "--defect", "duplicate-qos2:3", "--out"])
+        .arg(&small)
+        .arg(&file)
+        .output()
+        .expect("it starts");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    let text = std::fs::read_to_string(&small).expect("written");
+    let scenario = parse(&text);
+    let sensors: u32 = scenario.fleets.iter().map(|f| f.sensors).sum();
+    assert!(sensors <= 3 && scenario.faults.len() <= 1, "{text}");
+    assert!(text.starts_with("# Shrunk from") && text.contains("must show that QoS 2 breaks"), "{text}");
+    let output = squall()
+        .args(["simulate", "--defect", "duplicate-qos2:3", "--out"])
+        .args([&scratch.0, &small])
+        .output()
+        .expect("it starts");
+    assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stdout));
+    let healthy = squall().args(["simulate", "--out"]).args([&scratch.0, &small]).output().expect("it starts");
+    assert_ne!(healthy.status.code(), Some(1), "{}", String::from_utf8_lossy(&healthy.stdout));
+}
+
+/// What is written is read as the same scenario, and reads itself the same again.
+#[test]
+fn written_scenarios_are_the_same_scenarios() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
+    for entry in std::fs::read_dir(folder).expect("there") {
+        let path = entry.expect("readable").path();
+        let scenario = scenario::load(&path).unwrap_or_else(|e| panic!("{}", e.render(false)));
+        let text = scenario::write::write(&scenario);
+        let again = scenario::parse("again.toml", &text).unwrap_or_else(|e| panic!("{}\n{text}", e.render(false)));
+        assert_eq!(format!("{again:?}"), format!("{scenario:?}"), "{}\n{text}", path.display());
+    }
+}
+
+/// A healthy broker is never blamed, whatever happens at once. (Thousands of seeds: `squall explore scenarios/brutal.toml`.)
+#[test]
+fn brutal_days_blame_nobody() {
+    let scenario = parse(include_str!("../scenarios/brutal.toml"));
+    for durable in [false, true] {
+        let settings = Settings { durable, ..Settings::default() };
+        let found = squall::simulate::explore::explore(&scenario, &settings, 0..100, true, |_, _| true);
+        assert_eq!((found.seeds, found.failures), (100, Vec::new()), "durable: {durable}");
+        let walked = |name: &str| found.hard_paths.iter().any(|(n, count)| n.contains(name) && *count > 100);
+        assert!(walked("reconnects") && walked("sent again") && walked("resumed"), "{:?}", found.hard_paths);
+    }
+}
+
+/// The same scenario in real time and in virtual time: the same verdicts.
+#[test]
+fn real_and_virtual_time_judge_alike() {
+    let scratch = Scratch::new();
+    let file = scratch.0.join("small.toml");
+    std::fs::write(&file, SMALL).expect("writable");
+    let standings = |command: &str| {
+        let out = scratch.0.join(command);
+        squall().arg(command).arg(&file).arg("--out").arg(&out).output().expect("it starts");
+        let json = std::fs::read_to_string(out.join("small-1/report.json")).expect("written");
+        let report: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+        let all = report["guarantees"].as_array().expect("a list").iter();
+        all.map(|g| format!("{} {}", g["key"], g["standing"].to_string().replace("_untested", ""))).collect::<Vec<_>>()
+    };
+    assert_eq!(standings("run"), standings("simulate"));
+}
+
+/// Each deliberate defect trips its own oracle and no unrelated one, and the healthy broker none.
+#[test]
+fn the_matrix_of_defects_is_as_it_must_be() {
+    let output = squall().args(["selftest", "--seeds", "20"]).output().expect("it starts");
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stdout));
+}
