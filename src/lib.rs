@@ -24,6 +24,7 @@ pub mod verdict;
 
 pub mod link;
 pub mod mqtt;
+pub mod transport;
 
 pub mod broker;
 pub mod scenario;

@@ -16,6 +16,11 @@ if ! command -v mosquitto_pub >/dev/null || ! command -v chromium >/dev/null; th
   $SUDO apt-get install -y --no-install-recommends mosquitto-clients chromium ||
     { $SUDO apt-get update && $SUDO apt-get install -y --no-install-recommends mosquitto-clients chromium; }
 fi
+# Clients in other languages, for tests/clients.rs: in target/, of the newest versions that these pins allow.
+mkdir -p target/clients
+[ -x target/clients/python/bin/python ] || python3 -m venv target/clients/python
+target/clients/python/bin/pip install --quiet 'paho-mqtt>=2.1,<3'
+npm install --prefix target/clients --no-audit --no-fund --silent 'mqtt@^5'
 # Debian starts its own broker on installation; the tests start theirs, and need no other.
 
 cargo test --all-features

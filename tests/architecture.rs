@@ -5,8 +5,24 @@ use std::path::{Path, PathBuf};
 
 /// The modules in dependency order: each may import those above it.
 const ORDER: &[&str] = &[
-    "time", "clock", "seed", "trace", "promise", "measure", "verdict", "mqtt", "link", "broker", "scenario", "device",
-    "target", "run", "simulate", "report", "cli",
+    "time",
+    "clock",
+    "seed",
+    "trace",
+    "promise",
+    "measure",
+    "verdict",
+    "mqtt",
+    "transport",
+    "link",
+    "broker",
+    "scenario",
+    "device",
+    "target",
+    "run",
+    "simulate",
+    "report",
+    "cli",
 ];
 
 fn files(folder: &Path, out: &mut Vec<PathBuf>) {

@@ -4,6 +4,7 @@
 use super::{Broker, Config, ConnId, Output};
 use crate::clock::Clock;
 use crate::time::{Duration, nanos};
+use crate::transport::{self, Kind, Layer};
 use rustix::event::epoll;
 use rustix::fd::{AsFd, OwnedFd};
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,7 +12,7 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Token of the listener.
+/// Token of the first listener; the others count down from it.
 const LISTENER: u64 = u64::MAX;
 
 /// Set by SIGTERM and SIGINT.
@@ -26,11 +27,16 @@ struct Client {
     /// What the socket did not take.
     unsent: Vec<u8>,
     closing: bool,
+    /// TLS, WebSocket or both.
+    layer: Option<Box<Layer>>,
 }
 
 /// A broker that listens.
 pub struct Server {
-    listener: TcpListener,
+    listeners: Vec<(TcpListener, transport::Server)>,
+    /// Reused: bytes from and for a layer.
+    app: Vec<u8>,
+    wire: Vec<u8>,
     epoll: OwnedFd,
     broker: Broker,
     clients: BTreeMap<u32, Client>,
@@ -41,23 +47,30 @@ pub struct Server {
 }
 
 impl Server {
-    /// Listens on `address`.
+    /// Listens on `address`, for plain MQTT.
     ///
     /// # Errors
     /// If the address cannot be had.
     pub fn bind(address: SocketAddr, config: Config, verbose: bool) -> io::Result<Self> {
+        let mut server = Self::new(config, verbose)?;
+        server.listen(address, transport::Server::new(Kind::Tcp, None).map_err(io::Error::other)?)?;
+        Ok(server)
+    }
+
+    /// A broker that does not listen yet.
+    ///
+    /// # Errors
+    /// If the system gives no epoll.
+    pub fn new(config: Config, verbose: bool) -> io::Result<Self> {
         // A broker is asked for more connections than the usual soft limit of 1,024 descriptors.
         let mut limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
         limit.current = limit.maximum;
         let _ = rustix::process::setrlimit(rustix::process::Resource::Nofile, limit);
-        let listener = TcpListener::bind(address)?;
-        listener.set_nonblocking(true)?;
-        // std asks for a backlog of 128 only; a reconnect storm needs more.
-        rustix::net::listen(&listener, 4096)?;
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        epoll::add(&epoll, &listener, epoll::EventData::new_u64(LISTENER), epoll::EventFlags::IN)?;
         Ok(Self {
-            listener,
+            listeners: Vec::new(),
+            app: Vec::new(),
+            wire: Vec::new(),
             epoll,
             broker: Broker::new(config),
             clients: BTreeMap::new(),
@@ -68,12 +81,28 @@ impl Server {
         })
     }
 
-    /// Where it listens.
+    /// Listens on one more address; where it listens then, which tells the port that was asked for as 0.
     ///
     /// # Errors
-    /// If the system does not tell.
+    /// If the address cannot be had.
+    pub fn listen(&mut self, address: SocketAddr, transport: transport::Server) -> io::Result<SocketAddr> {
+        let listener = TcpListener::bind(address)?;
+        listener.set_nonblocking(true)?;
+        // std asks for a backlog of 128 only; a reconnect storm needs more.
+        rustix::net::listen(&listener, 4096)?;
+        let data = epoll::EventData::new_u64(LISTENER - self.listeners.len() as u64);
+        epoll::add(&self.epoll, &listener, data, epoll::EventFlags::IN)?;
+        let address = listener.local_addr()?;
+        self.listeners.push((listener, transport));
+        Ok(address)
+    }
+
+    /// Where its first listener is.
+    ///
+    /// # Errors
+    /// If it has none, or the system does not tell.
     pub fn address(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+        self.listeners.first().ok_or(io::ErrorKind::NotConnected)?.0.local_addr()
     }
 
     /// Serves until SIGTERM or SIGINT.
@@ -97,8 +126,8 @@ impl Server {
             }
             for event in &events {
                 let (token, flags) = (event.data.u64(), event.flags);
-                if token == LISTENER {
-                    self.accept();
+                if let Some(listener) = usize::try_from(LISTENER - token).ok().filter(|n| *n < self.listeners.len()) {
+                    self.accept(listener);
                 } else if let Ok(id) = u32::try_from(token) {
                     if flags.contains(epoll::EventFlags::OUT) {
                         self.flush(id, &[]);
@@ -126,10 +155,10 @@ impl Server {
         }
     }
 
-    fn accept(&mut self) {
+    fn accept(&mut self, listener: usize) {
         // Bounded, so that a flood of connections does not starve those that are there.
         for _ in 0..1024 {
-            let stream = match self.listener.accept() {
+            let stream = match self.listeners[listener].0.accept() {
                 Ok((stream, _)) => stream,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) => {
@@ -144,7 +173,8 @@ impl Server {
                 continue;
             }
             self.next = self.next.wrapping_add(1);
-            self.clients.insert(id, Client { stream, unsent: Vec::new(), closing: false });
+            let layer = self.listeners[listener].1.begin().map(Box::new);
+            self.clients.insert(id, Client { stream, unsent: Vec::new(), closing: false, layer });
             self.broker.handle_open(ConnId(id), self.clock.now());
             self.log(id, "open");
         }
@@ -160,6 +190,7 @@ impl Server {
                 self.broker.handle_closed(ConnId(id), self.clock.now());
                 self.remove(id, "closed by the client");
             }
+            Ok(n) if client.layer.is_some() => self.unwrap(id, n),
             Ok(n) => {
                 let now = self.clock.now();
                 self.broker.handle_bytes(ConnId(id), &self.buffer[..n], now);
@@ -172,6 +203,42 @@ impl Server {
         }
     }
 
+    /// The first `n` bytes of the buffer came for a layer.
+    fn unwrap(&mut self, id: u32, n: usize) {
+        let Some(client) = self.clients.get_mut(&id) else { return };
+        let Some(layer) = &mut client.layer else { return };
+        let (mut app, mut wire) = (std::mem::take(&mut self.app), std::mem::take(&mut self.wire));
+        let result = layer.wire_in(&self.buffer[..n], &mut app, &mut wire);
+        let ended = result.is_err() || layer.is_peer_closed();
+        self.flush(id, &wire);
+        let now = self.clock.now();
+        if !app.is_empty() {
+            self.broker.handle_bytes(ConnId(id), &app, now);
+        }
+        if ended {
+            self.broker.handle_closed(ConnId(id), now);
+            self.remove(id, &result.map_or_else(|why| why.to_string(), |()| "closed by the client".into()));
+        }
+        app.clear();
+        wire.clear();
+        (self.app, self.wire) = (app, wire);
+    }
+
+    /// Sends what the broker wrote, through the layer if there is one; `last` says that nothing follows.
+    fn send(&mut self, id: u32, bytes: &[u8], last: bool) {
+        let Some(layer) = self.clients.get_mut(&id).and_then(|c| c.layer.as_mut()) else {
+            return self.flush(id, bytes);
+        };
+        let mut wire = std::mem::take(&mut self.wire);
+        layer.app_out(bytes, &mut wire);
+        if last {
+            layer.close(&mut wire);
+        }
+        self.flush(id, &wire);
+        wire.clear();
+        self.wire = wire;
+    }
+
     fn write_all(&mut self) {
         let mut out = Vec::new();
         let mut closed: BTreeSet<u32> = BTreeSet::new();
@@ -180,12 +247,12 @@ impl Server {
                 Output::Write(conn) => {
                     out.clear();
                     self.broker.take_output(conn, &mut out);
-                    self.flush(conn.0, &out);
+                    self.send(conn.0, &out, false);
                 }
                 Output::Close(conn) => {
                     out.clear();
                     self.broker.take_output(conn, &mut out);
-                    self.flush(conn.0, &out);
+                    self.send(conn.0, &out, true);
                     closed.insert(conn.0);
                 }
             }

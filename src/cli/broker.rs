@@ -4,15 +4,32 @@ use super::exit;
 use crate::broker::Config;
 use crate::broker::defects::{Defect, Defects, Strike};
 use crate::broker::server::Server;
+use crate::target::tls;
+use crate::transport::{self, Kind, TlsFiles};
 use std::io::Write;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 
 /// Arguments of `squall broker`.
 #[derive(clap::Args)]
 pub(super) struct Args {
-    /// Where to listen; port 0 takes a free one
-    #[arg(long, default_value = "127.0.0.1:1883", value_name = "ADDR")]
-    listen: SocketAddr,
+    /// Where to listen, several times if need be: ADDR, or mqtt://, mqtts://, ws://, wss:// and ADDR; port 0 takes a
+    /// free one
+    #[arg(long, default_value = "127.0.0.1:1883", value_name = "[SCHEME://]ADDR", value_parser = listener)]
+    listen: Vec<(Kind, SocketAddr)>,
+    /// TLS: the certificate chain, PEM
+    #[arg(long, value_name = "FILE", requires = "key")]
+    cert: Option<PathBuf>,
+    /// TLS: the certificate's private key, PEM
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    key: Option<PathBuf>,
+    /// TLS: clients must present a certificate that one of these CAs signed, PEM
+    #[arg(long, value_name = "FILE")]
+    client_ca: Option<PathBuf>,
+    /// TLS: makes a CA and certificates for localhost in DIR (ca.pem, server.pem, client.pem and their keys), and uses
+    /// them; a CA that is there already is kept
+    #[arg(long, value_name = "DIR", conflicts_with = "cert")]
+    self_signed: Option<PathBuf>,
     /// A deliberate bug, striking at every EVERY-th opportunity (20); "list" shows them
     #[arg(long, value_name = "NAME[:EVERY]")]
     defect: Vec<String>,
@@ -48,16 +65,54 @@ pub(super) fn run(args: &Args) -> u8 {
         defects: Defects::new(&strikes),
         ..Config::default()
     };
-    let served = Server::bind(args.listen, config, args.verbose).and_then(|mut server| {
-        println!("listening on {}", server.address()?);
-        std::io::stdout().flush()?;
-        server.run()
-    });
-    match served {
+    match serve(args, config) {
         Ok(()) => exit::OK,
-        Err(error) => {
-            eprintln!("squall broker: {}: {error}", args.listen);
-            exit::TARGET
+        Err((message, code)) => {
+            eprintln!("squall broker: {message}");
+            code
         }
     }
+}
+
+/// Listens everywhere, says where, and serves.
+fn serve(args: &Args, config: Config) -> Result<(), (String, u8)> {
+    let files = tls_files(args).map_err(|message| (message, exit::USAGE))?;
+    let fail = |e: std::io::Error| (e.to_string(), exit::TARGET);
+    let mut server = Server::new(config, args.verbose).map_err(fail)?;
+    for (kind, address) in &args.listen {
+        let transport = transport::Server::new(*kind, files.as_ref())
+            .map_err(|message| (format!("{message}: --cert FILE --key FILE, or --self-signed DIR"), exit::USAGE))?;
+        let at = server.listen(*address, transport).map_err(|e| (format!("{address}: {e}"), exit::TARGET))?;
+        // Plain MQTT is what one expects; the others are named.
+        let scheme = if *kind == Kind::Tcp { String::new() } else { format!("{}://", kind.scheme()) };
+        println!("listening on {scheme}{at}");
+    }
+    std::io::stdout().flush().and_then(|()| server.run()).map_err(fail)
+}
+
+fn tls_files(args: &Args) -> Result<Option<TlsFiles>, String> {
+    let client_ca = args.client_ca.as_deref().map(tls::read).transpose()?;
+    let (cert, key) = match (&args.self_signed, &args.cert, &args.key) {
+        (Some(folder), ..) => {
+            tls::self_signed(folder)?;
+            (folder.join("server.pem"), folder.join("server-key.pem"))
+        }
+        (None, Some(cert), Some(key)) => (cert.clone(), key.clone()),
+        _ => return Ok(None),
+    };
+    let read = |path: &Path| tls::read(path);
+    Ok(Some(TlsFiles { chain: read(&cert)?, key: read(&key)?, client_ca }))
+}
+
+/// `ADDR`, or a scheme and `ADDR`.
+fn listener(text: &str) -> Result<(Kind, SocketAddr), String> {
+    let (kind, address) = match text.split_once("://") {
+        Some((scheme, address)) => {
+            let kind = Kind::from_scheme(scheme);
+            (kind.ok_or_else(|| format!("no scheme is called \"{scheme}\"; known: mqtt, mqtts, ws, wss"))?, address)
+        }
+        None => (Kind::Tcp, text),
+    };
+    let address = address.trim_end_matches('/').parse().map_err(|e| format!("{e}: write 127.0.0.1:1883"))?;
+    Ok((kind, address))
 }

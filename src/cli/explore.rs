@@ -47,6 +47,9 @@ pub(super) fn run(args: &Args) -> u8 {
             return exit::USAGE;
         }
     };
+    if let Err(code) = super::run::only_in_real_time(&scenario) {
+        return code;
+    }
     let first = args.first.unwrap_or(scenario.seed);
     let settings = Settings { seed: first, strict: args.strict, defects: args.defect.clone(), ..Settings::default() };
     let stop = watch_signals();

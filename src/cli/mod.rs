@@ -8,6 +8,7 @@ mod scenario;
 mod selftest;
 mod simulate;
 mod targets;
+mod way;
 
 use clap::{Parser, Subcommand};
 

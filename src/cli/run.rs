@@ -6,7 +6,9 @@ use crate::report::{self, Report, ScenarioInfo, TargetInfo, TargetKind};
 use crate::run::{Outcome, Progress, Settings};
 use crate::scenario::model::Scenario;
 use crate::scenario::{self, explain};
+use crate::target::stream::Endpoint;
 use crate::target::{Target, TargetError, Wish};
+use crate::transport::Kind;
 use std::fs;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -19,6 +21,7 @@ pub(super) struct Args {
     /// Scenario file
     file: PathBuf,
     /// A broker that squall knows (`squall targets`), or an address, mqtt://[user[:password]@]host:port
+    /// (or mqtts://, ws://, wss://)
     #[arg(long, default_value = "reference", value_name = "NAME|URL")]
     target: String,
     /// Allow an address that is not on this machine
@@ -39,6 +42,8 @@ pub(super) struct Args {
     /// Load loops (threads); 0: as many as fit
     #[arg(long, default_value_t = 0, value_name = "N")]
     loops: usize,
+    #[command(flatten)]
+    way: super::way::WayArgs,
 }
 
 pub(super) fn run(args: &Args) -> u8 {
@@ -73,16 +78,19 @@ fn conduct(args: &Args, scenario: &Scenario, folder: &Path) -> Result<u8, Target
     let seed = args.seed.unwrap_or(scenario.seed);
     let load = explain::load(scenario);
     let load = format!("about {:.0} messages, {:.0} a second, from {} clients", load.messages, load.rate, load.clients);
-    let wish = Wish { target: &args.target, remote: args.remote, load: &load, defects: &args.defect, folder };
+    let way = args.way.way(transports(scenario));
+    let wish =
+        Wish { target: &args.target, remote: args.remote, load: &load, defects: &args.defect, folder, way: &way };
     let mut target = Target::prepare(&wish)?;
     eprintln!("{} on {}: {load}", scenario.name, target.name);
     let stop = watch_signals();
     let started = Clock::wall_nanos() / 1_000_000_000;
     let settings = Settings { seed, loops: args.loops, strict: args.strict };
     let mut display = Display::new();
-    let outcome =
+    let mut outcome =
         crate::run::run(scenario, &mut target, settings, |p| display.show(p), || stop.load(Ordering::Relaxed))?;
     display.clear();
+    outcome.notes.extend(args.way.notes());
     for note in outcome.notes.iter().cloned().chain(target.stop()) {
         eprintln!("note: {note}");
     }
@@ -98,7 +106,7 @@ fn conduct(args: &Args, scenario: &Scenario, folder: &Path) -> Result<u8, Target
         seed,
         started: Some(started),
         target: TargetInfo { name: target.name.clone(), version: None, kind },
-        engine: engine(scenario),
+        engine: whole_engine(scenario, target.endpoints.usual()),
         again: again(args, seed),
         folder,
     };
@@ -116,6 +124,23 @@ pub(super) struct Story<'a> {
     pub engine: String,
     pub again: String,
     pub folder: &'a Path,
+}
+
+/// Why virtual time cannot run a scenario: the bytes of TLS are never the same twice.
+pub(super) fn only_in_real_time(scenario: &Scenario) -> Result<(), u8> {
+    match transports(scenario).into_iter().find(|k| *k != Kind::Tcp) {
+        None => Ok(()),
+        Some(kind) => {
+            eprintln!("squall: a fleet says transport = \"{kind}\", which exists in real time only: squall run");
+            Err(exit::USAGE)
+        }
+    }
+}
+
+/// The transports that single fleets and subscribers name.
+fn transports(scenario: &Scenario) -> Vec<Kind> {
+    let devices = scenario.fleets.iter().map(|f| &f.device).chain(scenario.subscribers.iter().map(|s| &s.device));
+    devices.filter_map(|d| d.transport).collect()
 }
 
 /// Writes the report and shows its summary; the exit code.
@@ -155,6 +180,18 @@ pub(super) fn tell(story: Story<'_>, outcome: &Outcome) -> u8 {
     report.exit.code
 }
 
+/// Who speaks TCP, and what lies above it, in a sentence.
+fn whole_engine(scenario: &Scenario, usual: &Endpoint) -> String {
+    let mut kinds = transports(scenario);
+    kinds.extend(usual.transport.as_ref().map(|t| t.kind()));
+    kinds.retain(|k| *k != Kind::Tcp);
+    kinds.sort();
+    kinds.dedup();
+    let names: Vec<&str> = kinds.iter().map(|k| k.name()).collect();
+    let over = if names.is_empty() { String::new() } else { format!("; MQTT over {}", names.join(", ")) };
+    engine(scenario) + &over
+}
+
 /// Who speaks TCP, in a sentence.
 pub(super) fn engine(scenario: &Scenario) -> String {
     let fleets = scenario.fleets.iter().filter(|f| f.device.link.is_some()).map(|f| f.sensors);
@@ -181,6 +218,7 @@ fn again(args: &Args, seed: u64) -> String {
     if args.remote {
         command.push_str(" --remote");
     }
+    command.push_str(&args.way.again());
     for defect in &args.defect {
         command.push_str(" --defect ");
         command.push_str(defect);

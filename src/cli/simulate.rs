@@ -47,6 +47,9 @@ pub(super) fn run(args: &Args) -> u8 {
             return exit::USAGE;
         }
     };
+    if let Err(code) = super::run::only_in_real_time(&scenario) {
+        return code;
+    }
     let folder = match report::create_folder(&args.out, &scenario.name) {
         Ok(folder) => folder,
         Err(error) => {

@@ -77,7 +77,8 @@ fn install(name: &str) -> Result<(), TargetError> {
 fn check(name: &str) -> Result<(), TargetError> {
     let folder = std::env::temp_dir().join(format!("squall-check-{}", std::process::id()));
     std::fs::create_dir_all(&folder).map_err(|e| TargetError::unavailable(e.to_string(), ""))?;
-    let wish = Wish { target: name, remote: false, load: "one CONNECT", defects: &[], folder: &folder };
+    let way = crate::target::way::Way::default();
+    let wish = Wish { target: name, remote: false, load: "one CONNECT", defects: &[], folder: &folder, way: &way };
     let result = Target::prepare(&wish).map(|mut target| {
         println!("{} answers on {}", target.name, target.addr);
         if let Some(said) = target.stop() {

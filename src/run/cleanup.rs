@@ -5,9 +5,9 @@ use crate::mqtt::codec;
 use crate::mqtt::packet::{Connect, Packet};
 use crate::mqtt::properties::Properties;
 use crate::mqtt::{QoS, Version};
+use crate::target::stream::{Endpoint, Stream};
 use crate::time::{Duration, Instant};
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
 
 /// Something that was left.
 pub(super) struct Leftover {
@@ -19,11 +19,11 @@ pub(super) struct Leftover {
 }
 
 /// Cleans up; returns how many of the leftovers could not be taken away within `limit`.
-pub(super) fn clean(addr: SocketAddr, leftovers: &[Leftover], limit: Duration) -> usize {
+pub(super) fn clean(endpoint: &Endpoint, leftovers: &[Leftover], limit: Duration) -> usize {
     let clock = Clock::start();
     let mut left = 0;
     for leftover in leftovers {
-        if clock.now() > Instant::ZERO + limit || take_away(addr, leftover).is_err() {
+        if clock.now() > Instant::ZERO + limit || take_away(endpoint, leftover).is_err() {
             left += 1;
         }
     }
@@ -31,10 +31,9 @@ pub(super) fn clean(addr: SocketAddr, leftovers: &[Leftover], limit: Duration) -
 }
 
 /// A clean start ends the session; an empty retained message clears the old one [MQTT-3.3.1-6].
-fn take_away(addr: SocketAddr, leftover: &Leftover) -> std::io::Result<()> {
+fn take_away(endpoint: &Endpoint, leftover: &Leftover) -> std::io::Result<()> {
     let wait = Duration::from_secs(2);
-    let mut stream = TcpStream::connect_timeout(&addr, wait)?;
-    stream.set_read_timeout(Some(wait))?;
+    let mut stream = Stream::connect(endpoint, wait)?;
     let mut out = Vec::new();
     let connect = Connect {
         version: leftover.version,
@@ -60,7 +59,7 @@ fn take_away(addr: SocketAddr, leftover: &Leftover) -> std::io::Result<()> {
     }
     out.extend_from_slice(&[0xE0, 0]);
     stream.write_all(&out)?;
-    stream.shutdown(std::net::Shutdown::Write)?;
+    stream.finish()?;
     // The broker closes when it has read all of it.
     let _ = stream.read(&mut [0; 64]);
     Ok(())

@@ -107,7 +107,7 @@ pub fn run(
     let mut conduct = Conduct::begin(scenario, target, settings, planned);
     conduct.watch_over(&mut watch, &stop);
     let mut outcome = conduct.finish(cpu_before);
-    let left = cleanup::clean(target.addr, &leftovers, Duration::from_secs(20));
+    let left = cleanup::clean(target.endpoints.usual(), &leftovers, Duration::from_secs(20));
     if left > 0 {
         let all = leftovers.len();
         outcome.notes.push(format!(
@@ -220,7 +220,7 @@ impl<'a> Conduct<'a> {
             number,
             clients,
             groups: promises.groups.len(),
-            addr: target.addr,
+            endpoints: target.endpoints.clone(),
             clock,
             tick: scenario.tick,
             phase: Arc::clone(&phase),
@@ -477,6 +477,11 @@ fn harness(leavings: &[Leavings], cpu: Duration, wall: Duration, notes: &mut Vec
             "{zombies} connections that sensors had left behind were dropped at a gateway: more than 8 on one link"
         ));
     }
+    let mut failures = std::collections::BTreeMap::new();
+    for (why, count) in leavings.iter().flat_map(|l| &l.failures) {
+        *failures.entry(why).or_insert(0) += count;
+    }
+    notes.extend(failures.iter().map(|(why, count)| format!("{count} connections failed: {why}")));
     Harness {
         slip: (!slip.is_empty()).then_some(slip),
         loop_lag: (!lag.is_empty()).then_some(lag),

@@ -6,19 +6,21 @@
 use super::judging::Batch;
 use super::pipe::{Direct, Linked, Pipe, Slot, descriptor};
 use super::plan::Planned;
+use super::secure::Secure;
 use super::socket::Socket;
 use crate::clock::Clock;
 use crate::device::{Device, Io};
 use crate::measure::histogram;
 use crate::measure::summary::WireCost;
+use crate::target::way::Endpoints;
 use crate::time::{Duration, Instant, nanos};
 use crate::trace::Event;
+use crate::transport::Failure;
 use hdrhistogram::Histogram;
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::fd::OwnedFd;
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
-use std::net::SocketAddr;
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc::{Receiver, Sender};
@@ -43,7 +45,7 @@ pub(super) struct Setup {
     pub number: usize,
     pub clients: Vec<Planned>,
     pub groups: usize,
-    pub addr: SocketAddr,
+    pub endpoints: Endpoints,
     pub clock: Clock,
     pub tick: Duration,
     pub phase: Arc<AtomicU8>,
@@ -62,12 +64,13 @@ pub(super) struct Leavings {
     /// What the harness could not do (descriptors, ports), first occurrence and count.
     pub trouble: Option<(String, u64)>,
     pub zombies_dropped: u64,
+    /// Why TLS or WebSocket gave up, and how often.
+    pub failures: BTreeMap<Failure, u64>,
 }
 
 /// What the clients of a loop share.
 pub(super) struct Shared<'a> {
     pub epoll: &'a OwnedFd,
-    pub addr: SocketAddr,
     pub tx: Vec<u8>,
     pub buffer: Vec<u8>,
     pub slip: Histogram<u64>,
@@ -83,6 +86,11 @@ pub(super) struct Shared<'a> {
     stamped: u64,
     unstamped: u64,
     trouble: Option<(String, u64)>,
+    /// Why TLS or WebSocket gave up, and how often.
+    failures: BTreeMap<Failure, u64>,
+    /// Reused: what a layer gives.
+    pub app: Vec<u8>,
+    pub wire: Vec<u8>,
 }
 
 impl Shared<'_> {
@@ -129,6 +137,14 @@ impl Shared<'_> {
         }
     }
 
+    /// TLS or WebSocket gave up on a connection.
+    pub fn failed(&mut self, why: Failure) {
+        // Words may hold a time: only so many are told apart.
+        if self.failures.len() < 8 || self.failures.contains_key(&why) {
+            *self.failures.entry(why).or_default() += 1;
+        }
+    }
+
     /// Keeps a socket until its FIN is surely out: closing it with unread bytes would reset it.
     pub fn linger(&mut self, socket: Socket) {
         let _ = epoll::delete(self.epoll, descriptor(&socket));
@@ -172,10 +188,9 @@ pub(super) fn register(epoll: &OwnedFd, socket: &Socket, index: u32, part: u32, 
 /// If the system gives no epoll.
 pub(super) fn run(setup: Setup) -> std::io::Result<Leavings> {
     let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-    let Setup { number, clients, groups, addr, clock, tick, phase, batches, empties } = setup;
+    let Setup { number, clients, groups, endpoints, clock, tick, phase, batches, empties } = setup;
     let mut shared = Shared {
         epoll: &epoll,
-        addr,
         tx: Vec::with_capacity(4096),
         buffer: vec![0; 64 * 1024],
         slip: histogram(),
@@ -189,10 +204,14 @@ pub(super) fn run(setup: Setup) -> std::io::Result<Leavings> {
         stamped: 0,
         unstamped: 0,
         trouble: None,
+        failures: BTreeMap::new(),
+        app: Vec::new(),
+        wire: Vec::new(),
     };
     let slots = clients.into_iter().zip(0..).map(|(c, index)| Slot {
         device: Device::new(c.plan),
         group: c.group,
+        secure: Secure::new(endpoints.of(c.transport)),
         pipe: c.path.map_or_else(|| Pipe::Direct(Direct::default()), |p| Pipe::Linked(Box::new(Linked::new(p)))),
         armed: Instant::FAR,
         index,
@@ -384,7 +403,7 @@ impl Loop {
                 zombies_dropped += l.path.zombies_dropped();
             }
         }
-        let Shared { slip, stamped, unstamped, trouble, .. } = s;
-        Leavings { wire, slip, lag: self.lag, stamped, unstamped, trouble, zombies_dropped }
+        let Shared { slip, stamped, unstamped, trouble, failures, .. } = s;
+        Leavings { wire, slip, lag: self.lag, stamped, unstamped, trouble, zombies_dropped, failures }
     }
 }

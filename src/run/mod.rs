@@ -6,6 +6,7 @@ mod judging;
 mod load_loop;
 mod pipe;
 pub mod plan;
+mod secure;
 mod socket;
 
 pub(crate) use coordinator::{Deed, deeds};

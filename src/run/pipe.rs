@@ -1,10 +1,12 @@
 //! A device with its way to the broker: a direct socket, or a link whose gateway has one.
 
 use super::load_loop::Shared;
+use super::secure::Secure;
 use super::socket::{Read, Socket};
 use crate::device::{Closed, Device, Want};
 use crate::link::{GatewayEvent, Path, SensorState};
 use crate::time::Instant;
+use std::net::SocketAddr;
 use std::os::fd::AsFd;
 
 /// Bytes that may wait for a kernel socket before a device is told to wait.
@@ -17,6 +19,8 @@ pub(super) struct Slot {
     pub device: Device,
     pub group: u16,
     pub pipe: Pipe,
+    /// Where it connects, with TLS and WebSocket if its transport has them.
+    pub secure: Secure,
     /// The time at which its timer is set.
     pub armed: Instant,
     pub index: u32,
@@ -142,10 +146,11 @@ impl Slot {
             }
             s.tx.clear();
             let Some(want) = want else { return };
+            self.layer_leaves(want, now, s);
             self.hurry(s);
             match (&mut self.pipe, want) {
                 (Pipe::Direct(d), Want::Open) => {
-                    if !d.connect(self.index, s) {
+                    if !d.connect(self.secure.addr(), self.index, s) {
                         s.with_io(0, now, |io| self.device.handle_closed(Closed::Harness, now, now, io));
                     }
                 }
@@ -155,26 +160,30 @@ impl Slot {
         }
     }
 
-    fn write(&mut self, now: Instant, s: &mut Shared) {
+    /// Hands bytes to the way to the broker.
+    pub(super) fn write_wire(&mut self, bytes: &[u8], now: Instant, s: &mut Shared) {
+        if bytes.is_empty() {
+            return;
+        }
         match &mut self.pipe {
             Pipe::Direct(_) => {
                 let start = s.outgoing.len();
-                s.outgoing.extend_from_slice(&s.tx);
+                s.outgoing.extend_from_slice(bytes);
                 s.writes.push((self.index, start..s.outgoing.len()));
             }
             Pipe::Linked(l) => {
                 if l.unsent.is_empty() {
-                    let taken = l.path.write(&s.tx, now);
-                    l.unsent.extend_from_slice(&s.tx[taken..]);
+                    let taken = l.path.write(bytes, now);
+                    l.unsent.extend_from_slice(&bytes[taken..]);
                 } else {
-                    l.unsent.extend_from_slice(&s.tx);
+                    l.unsent.extend_from_slice(bytes);
                 }
             }
         }
     }
 
     /// Sends what waits for the end of the turn now, since the socket is about to be left.
-    fn hurry(&mut self, s: &mut Shared) {
+    pub(super) fn hurry(&mut self, s: &mut Shared) {
         let Pipe::Direct(d) = &mut self.pipe else { return };
         for (index, range) in &mut s.writes {
             if *index == self.index {
@@ -214,12 +223,12 @@ impl Slot {
         if socket.connected() {
             d.open = true;
             s.register(socket, self.index, d.generation, false, false);
-            s.with_io(DIRECT_ROOM, now, |io| self.device.handle_open(now, now, io));
+            self.opened(DIRECT_ROOM, now, s);
         } else {
             d.socket = None;
             s.with_io(0, now, |io| self.device.handle_closed(Closed::Reset, now, now, io));
+            self.settle(now, s);
         }
-        self.settle(now, s);
     }
 
     fn direct_read(&mut self, now: Instant, s: &mut Shared) {
@@ -232,17 +241,18 @@ impl Slot {
                 let seen = s.now();
                 let at = s.arrival(stamp, seen);
                 let room = d.room();
-                s.with_io(room, seen, |io| self.device.handle_bytes(&buffer[..n], now, at, io));
+                self.arrived(&buffer[..n], room, now, at, s);
             }
             Read::Nothing => {}
             Read::Finished | Read::Reset => {
                 d.socket = None;
                 let how = if read == Read::Finished { Closed::Finished } else { Closed::Reset };
+                self.layer_ended(s);
                 s.with_io(0, now, |io| self.device.handle_closed(how, now, now, io));
+                self.settle(now, s);
             }
         }
         s.buffer = buffer;
-        self.settle(now, s);
     }
 
     // ---- a link's two ends ----
@@ -260,21 +270,20 @@ impl Slot {
         let after = l.state;
         if before != after && after == SensorState::Open {
             let room = l.room();
-            s.with_io(room, at, |io| self.device.handle_open(at, at, io));
-            self.settle(at, s);
+            self.opened(room, at, s);
         }
         let Pipe::Linked(l) = &mut self.pipe else { return };
         if !l.received.is_empty() {
             let received = std::mem::take(&mut l.received);
             let room = l.room();
-            s.with_io(room, at, |io| self.device.handle_bytes(&received, at, at, io));
-            self.settle(at, s);
+            self.arrived(&received, room, at, at, s);
             if let Pipe::Linked(l) = &mut self.pipe {
                 l.received = received;
             }
         }
         if before != after && matches!(after, SensorState::PeerFinished | SensorState::Reset) {
             let how = if after == SensorState::Reset { Closed::Reset } else { Closed::Finished };
+            self.layer_ended(s);
             if let Pipe::Linked(l) = &mut self.pipe {
                 l.unsent.clear();
                 l.path.finish(at);
@@ -299,7 +308,7 @@ impl Slot {
         let Pipe::Linked(l) = &mut self.pipe else { return };
         while let Some(event) = l.path.poll_gateway() {
             match event {
-                GatewayEvent::Open(conn) => match Socket::connect(s.addr) {
+                GatewayEvent::Open(conn) => match Socket::connect(self.secure.addr()) {
                     Ok(socket) => {
                         s.register(&socket, index, conn, true, true);
                         l.upstreams.push(Upstream {
@@ -365,11 +374,11 @@ impl Direct {
         if self.open && self.unsent.is_empty() { DIRECT_ROOM } else { 0 }
     }
 
-    fn connect(&mut self, index: u32, s: &mut Shared) -> bool {
+    fn connect(&mut self, addr: SocketAddr, index: u32, s: &mut Shared) -> bool {
         self.generation = self.generation.wrapping_add(1);
         self.unsent.clear();
         self.open = false;
-        match Socket::connect(s.addr) {
+        match Socket::connect(addr) {
             Ok(socket) => {
                 s.register(&socket, index, self.generation, true, true);
                 self.socket = Some(socket);
@@ -403,7 +412,7 @@ impl Direct {
         }
     }
 
-    fn leave(&mut self, want: Want, s: &mut Shared) {
+    pub(super) fn leave(&mut self, want: Want, s: &mut Shared) {
         let Some(socket) = self.socket.take() else { return };
         self.open = false;
         match want {
@@ -423,7 +432,7 @@ impl Linked {
         if self.unsent.is_empty() { self.path.room() } else { 0 }
     }
 
-    fn wish(&mut self, want: Want, now: Instant) {
+    pub(super) fn wish(&mut self, want: Want, now: Instant) {
         match want {
             Want::Open => {
                 self.unsent.clear();

@@ -23,6 +23,8 @@ pub struct Planned {
     pub path: Option<Path>,
     /// Its group's index.
     pub group: u16,
+    /// Its transport, if its group names one.
+    pub transport: Option<crate::transport::Kind>,
 }
 
 /// A whole run, ready to begin.
@@ -90,6 +92,7 @@ pub fn plan(
             clients.push(Planned {
                 plan: entity.device(Arc::clone(&kind), start, credentials),
                 path: entity.path(),
+                transport: group.device.transport,
                 group: u16::try_from(g).unwrap_or(u16::MAX),
             });
             promises.clients.push(entity.promise(u16::try_from(g).unwrap_or(u16::MAX)));

@@ -33,6 +33,7 @@ pub(super) fn device(
         connect_timeout: t.duration_from("connect_timeout", context.tick, SECOND * 30),
         credentials: credentials(t, group),
         link: t.text("link").and_then(|name| context.links.find(&name, t)),
+        transport: t.word("transport", "").parse().ok(),
         reconnect: reconnect(t, context.tick),
         will: will(t, group, mqtt_level),
         subscriptions: t

@@ -73,6 +73,8 @@ pub struct DeviceSpec {
     pub credentials: Option<Credentials>,
     /// The link's name in the file and what it is; none for a direct socket.
     pub link: Option<NamedLink>,
+    /// What lies between MQTT and TCP; none: what the command line says.
+    pub transport: Option<crate::transport::Kind>,
     /// When to connect again.
     pub reconnect: Reconnect,
     /// The will, if any.

@@ -133,6 +133,11 @@ pub const TABLES: &[(&str, &[Setting])] = {
                 s("user", Text, "user name template"),
                 s("password", Text, "password template"),
                 s("link", Link, "a preset, a link of one's own, or \"none\" for a direct socket (default none)"),
+                s(
+                    "transport",
+                    Word(&["tcp", "tls", "ws", "wss"]),
+                    "what lies between MQTT and TCP (default: what --transport or the target's URL says)",
+                ),
                 s("reconnect", Table("reconnect"), "when to connect again"),
                 s("will", Table("will"), "the will"),
                 s("window", Count(1, 65_535), "unacknowledged QoS 1 and 2 messages in flight at most (default 20)"),

@@ -150,6 +150,9 @@ fn device(d: &DeviceSpec, subscriptions: &str, out: &mut String) {
     if let Some(link) = &d.link {
         let _ = writeln!(out, "link = {}", quoted(&link.name));
     }
+    if let Some(transport) = d.transport {
+        let _ = writeln!(out, "transport = \"{transport}\"");
+    }
     let r = d.reconnect;
     if (r.first, r.longest) != (Duration::from_secs(1), Duration::from_secs(30)) || (r.jitter - 0.5).abs() > 1e-9 {
         let (first, longest, jitter) = (duration(r.first), duration(r.longest), percent(r.jitter));

@@ -1,12 +1,15 @@
-//! A broker's address, `mqtt://[user[:password]@]host[:port]`.
+//! A broker's address, `mqtt://[user[:password]@]host[:port]`, or `mqtts://`, `ws://`, `wss://`; the last two with a path.
 
 use super::TargetError;
+use crate::transport::Kind;
 use std::fmt;
 use std::net::{SocketAddr, ToSocketAddrs};
 
 /// A broker's address. It never shows its password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Address {
+    /// What its scheme says.
+    pub kind: Kind,
     /// Host name or IP address.
     pub host: String,
     /// Port.
@@ -15,12 +18,15 @@ pub struct Address {
     pub user: Option<String>,
     /// Password.
     pub password: Option<String>,
+    /// WebSocket's path, which begins with a slash; "/mqtt" if none is given, as most brokers have it.
+    pub path: String,
 }
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
-        write!(f, "mqtt://{host}:{}", self.port)
+        write!(f, "{}://{host}:{}", self.kind.scheme(), self.port)?;
+        if self.kind.is_websocket() { f.write_str(&self.path) } else { Ok(()) }
     }
 }
 
@@ -37,19 +43,18 @@ impl Address {
     /// If its scheme is not known, or it is no URL; the message never repeats a password.
     pub fn parse(url: &str) -> Result<Self, TargetError> {
         let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
-        match scheme {
-            "mqtt" | "tcp" => {}
-            "mqtts" | "ssl" | "ws" | "wss" => {
-                let message = format!("{scheme}:// is not supported yet");
-                return Err(TargetError::usage(message, "use mqtt://host:port"));
-            }
-            _ => {
-                let message = format!("no URL scheme is called \"{scheme}\"");
-                return Err(TargetError::usage(message, "known: mqtt://host:port"));
-            }
-        }
+        let kind = Kind::from_scheme(scheme).ok_or_else(|| {
+            let message = format!("no URL scheme is called \"{scheme}\"");
+            TargetError::usage(message, "known: mqtt://, mqtts://, ws:// and wss:// host:port")
+        })?;
         let wrong = || TargetError::usage("this is no broker's address", "write mqtt://host:port");
-        let rest = rest.trim_end_matches('/');
+        let (rest, path) = match rest.split_once('/') {
+            Some((rest, path)) if kind.is_websocket() => (rest, format!("/{path}")),
+            _ => (rest.trim_end_matches('/'), "/mqtt".to_owned()),
+        };
+        if path.contains(|c: char| c.is_whitespace() || c.is_control()) {
+            return Err(wrong());
+        }
         let (credentials, place) = match rest.rsplit_once('@') {
             Some((credentials, place)) => (Some(credentials), place),
             None => (None, rest),
@@ -61,7 +66,7 @@ impl Address {
                 None => (place, None),
             },
         };
-        let port = port.map_or(Ok(1883), str::parse).map_err(|_| wrong())?;
+        let port = port.map_or(Ok(kind.port()), str::parse).map_err(|_| wrong())?;
         if host.is_empty() || host.contains('/') {
             return Err(wrong());
         }
@@ -69,7 +74,7 @@ impl Address {
             Some((user, password)) => (Some(user.to_owned()), password.map(str::to_owned)),
             None => (None, None),
         };
-        Ok(Self { host: host.to_owned(), port, user, password })
+        Ok(Self { kind, host: host.to_owned(), port, user, password, path })
     }
 
     /// The address in numbers; IPv4 first.
@@ -97,7 +102,12 @@ mod tests {
         assert_eq!(a.to_string(), "mqtt://[::1]:1884");
         assert!(!format!("{a:?}").contains("secret"));
         assert_eq!(Address::parse("mqtt://localhost").expect("legal").port, 1883);
-        for bad in ["http://x", "mqtt://", "mqtt://x:y", "mqtt://u:secret@x:99999"] {
+        let a = Address::parse("wss://me@broker.example/a/b").expect("legal");
+        assert_eq!((a.kind, a.port, a.path.as_str()), (Kind::Wss, 443, "/a/b"));
+        assert_eq!(a.to_string(), "wss://broker.example:443/a/b");
+        assert_eq!(Address::parse("ws://h:8083").expect("legal").path, "/mqtt");
+        assert_eq!(Address::parse("mqtts://h/").expect("legal").port, 8883);
+        for bad in ["http://x", "ws://h/a b", "mqtts://h/path", "mqtt://", "mqtt://x:y", "mqtt://u:secret@x:99999"] {
             let error = Address::parse(bad).expect_err(bad);
             assert!(!format!("{error:?}").contains("secret"));
         }

@@ -5,15 +5,23 @@ pub mod manifest;
 pub mod process;
 pub mod ready;
 pub mod resources;
+pub mod stream;
+pub mod tls;
+pub mod way;
 
 use crate::measure::summary::ResourceSample;
 use crate::promise::BrokerPromises;
 use crate::time::{Duration, Instant};
+use crate::transport::Kind;
 use address::Address;
 use manifest::Manifest;
 use process::Launched;
-use std::net::SocketAddr;
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
+use std::sync::Arc;
+use stream::Endpoint;
+use way::{Endpoints, Way};
 
 /// Why a target cannot be had, in words for people: what is wrong, and how to mend it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -53,13 +61,17 @@ pub struct Wish<'a> {
     pub defects: &'a [String],
     /// Where the broker's log and data go.
     pub folder: &'a Path,
+    /// How to speak to it.
+    pub way: &'a Way,
 }
 
 /// A broker that answers.
 #[derive(Debug)]
 pub struct Target {
-    /// Where it listens.
+    /// Where it listens; squall's own, for plain MQTT.
     pub addr: SocketAddr,
+    /// Where clients connect, and how.
+    pub endpoints: Endpoints,
     /// Name and version.
     pub name: String,
     /// "launched" or "address".
@@ -84,13 +96,16 @@ impl Target {
         if !wish.defects.is_empty() && manifest.name != "reference" {
             return Err(TargetError::usage("only the reference broker has defects", "leave --defect out"));
         }
-        let extra: Vec<String> = wish.defects.iter().flat_map(|d| ["--defect".to_owned(), d.clone()]).collect();
+        let mut extra: Vec<String> = wish.defects.iter().flat_map(|d| ["--defect".to_owned(), d.clone()]).collect();
         let version = manifest.version();
+        let listeners = listeners(wish, &manifest.name, &mut extra)?;
         let launched = Launched::start(&manifest, &extra, wish.folder)?;
+        let endpoints = endpoints(wish, launched.addr(), &listeners)?;
         let name = version.map_or_else(|| manifest.name.clone(), |v| format!("{} {v}", manifest.name));
         let promises = manifest.promises(&name);
         Ok(Self {
             addr: launched.addr(),
+            endpoints,
             name,
             kind: "launched",
             credentials: None,
@@ -108,13 +123,20 @@ impl Target {
                 "add --remote if that broker is yours to load",
             ));
         }
+        let kind = address.kind;
+        if let Some(other) = wish.way.transport.iter().chain(&wish.way.others).find(|k| **k != kind) {
+            let message = format!("{address} says {kind}, and {other} is asked for");
+            return Err(TargetError::usage(message, "a URL has one transport: choose it by its scheme"));
+        }
+        let endpoint = wish.way.endpoint(kind, addr, (&address.host, &address.path), None)?;
         let credentials = address.user.clone().map(|u| (u, address.password.clone().unwrap_or_default()));
-        ready::wait(addr, Duration::from_secs(5), credentials.as_ref(), || None).map_err(|why| {
+        ready::wait_at(&endpoint, Duration::from_secs(5), credentials.as_ref(), || None).map_err(|why| {
             TargetError::unavailable(format!("{address} does not answer: {why}"), "is a broker listening there?")
         })?;
         let name = address.to_string();
         let promises = BrokerPromises { name: name.clone(), ..BrokerPromises::default() };
-        Ok(Self { addr, name, kind: "address", credentials, promises, launched: None })
+        let endpoints = Endpoints::one(endpoint);
+        Ok(Self { addr, endpoints, name, kind: "address", credentials, promises, launched: None })
     }
 
     /// Whether squall started it.
@@ -180,4 +202,48 @@ impl Target {
             .as_mut()
             .ok_or_else(|| TargetError::usage(message, "use a target by name, or leave [[fault]] out"))
     }
+}
+
+/// The reference broker's listeners beside its plain one: where each will be. Says them on its command line.
+fn listeners(wish: &Wish<'_>, name: &str, extra: &mut Vec<String>) -> Result<BTreeMap<Kind, SocketAddr>, TargetError> {
+    let mut kinds: Vec<Kind> = wish.way.transport.iter().chain(&wish.way.others).copied().collect();
+    kinds.retain(|k| *k != Kind::Tcp);
+    if let (Some(kind), true) = (kinds.first(), name != "reference") {
+        let message = format!("squall does not start {name} with {kind}");
+        return Err(TargetError::usage(message, "start it yourself, and give its URL: mqtts://, ws:// or wss://"));
+    }
+    let mut all = BTreeMap::new();
+    for kind in kinds {
+        let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, process::free_port()?));
+        if all.insert(kind, addr).is_none() {
+            extra.extend(["--listen".to_owned(), format!("{}://{addr}", kind.scheme())]);
+        }
+    }
+    if all.keys().any(|k| k.is_tls()) {
+        extra.extend(["--self-signed".to_owned(), certificates(wish.folder).display().to_string()]);
+    }
+    Ok(all)
+}
+
+/// Where a reference broker that squall starts keeps its certificates: with its data, which goes when the run is over.
+fn certificates(folder: &Path) -> std::path::PathBuf {
+    folder.join("broker-data").join("tls")
+}
+
+/// The endpoints of a broker that squall started, each of which answers.
+fn endpoints(
+    wish: &Wish<'_>,
+    plain: SocketAddr,
+    listeners: &BTreeMap<Kind, SocketAddr>,
+) -> Result<Endpoints, TargetError> {
+    let mut all = BTreeMap::from([(Kind::Tcp, Arc::new(Endpoint::plain(plain)))]);
+    for (kind, addr) in listeners {
+        let ca = certificates(wish.folder).join("ca.pem");
+        let endpoint = wish.way.endpoint(*kind, *addr, ("localhost", "/mqtt"), Some(ca))?;
+        ready::wait_at(&endpoint, Duration::ZERO, None, || None)
+            .map_err(|why| TargetError::unavailable(format!("the broker does not answer over {kind}: {why}"), ""))?;
+        all.insert(*kind, Arc::new(endpoint));
+    }
+    let usual = (*all[&wish.way.transport.unwrap_or_default()]).clone();
+    Ok(Endpoints::new(usual, all))
 }

@@ -231,7 +231,8 @@ impl Drop for Launched {
     }
 }
 
-fn free_port() -> Result<u16, TargetError> {
+/// A port of the loopback that nobody has now.
+pub(super) fn free_port() -> Result<u16, TargetError> {
     let bound = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|l| l.local_addr());
     bound.map(|a| a.port()).map_err(|e| TargetError::unavailable(format!("no free port: {e}"), ""))
 }

@@ -1,9 +1,11 @@
 //! A broker is ready when it answers a CONNECT.
 
+use super::stream::{Endpoint, Stream};
 use crate::clock::Clock;
 use crate::time::{Duration, Instant};
+use crate::transport::Failure;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 
 /// Waits until the broker answers a CONNECT with a CONNACK, whatever it says. `died` is asked in between.
 ///
@@ -13,6 +15,19 @@ pub fn wait(
     addr: SocketAddr,
     limit: Duration,
     credentials: Option<&(String, String)>,
+    died: impl FnMut() -> Option<String>,
+) -> Result<(), String> {
+    wait_at(&Endpoint::plain(addr), limit, credentials, died)
+}
+
+/// The same over any transport.
+///
+/// # Errors
+/// As [`wait`].
+pub fn wait_at(
+    endpoint: &Endpoint,
+    limit: Duration,
+    credentials: Option<&(String, String)>,
     mut died: impl FnMut() -> Option<String>,
 ) -> Result<(), String> {
     let clock = Clock::start();
@@ -20,11 +35,11 @@ pub fn wait(
         if let Some(how) = died() {
             return Err(how);
         }
-        let last = match greet(addr, credentials) {
+        let (last, hopeless) = match greet(endpoint, credentials) {
             Ok(()) => return Ok(()),
             Err(why) => why,
         };
-        if clock.now() >= Instant::ZERO + limit {
+        if hopeless || clock.now() >= Instant::ZERO + limit {
             return Err(last);
         }
         pause(Duration::from_millis(20));
@@ -37,19 +52,25 @@ pub fn pause(time: Duration) {
     std::thread::sleep(time);
 }
 
-fn greet(addr: SocketAddr, credentials: Option<&(String, String)>) -> Result<(), String> {
+/// What went wrong, and whether it would again: a certificate does not become a better one.
+fn greet(endpoint: &Endpoint, credentials: Option<&(String, String)>) -> Result<(), (String, bool)> {
     let limit = Duration::from_secs(2);
-    let mut stream = TcpStream::connect_timeout(&addr, limit).map_err(|e| e.to_string())?;
-    let say = |e: std::io::Error| e.to_string();
-    stream.set_read_timeout(Some(limit)).map_err(say)?;
+    let say = |e: std::io::Error| {
+        let hopeless = e.get_ref().is_some_and(|inner| inner.is::<Failure>());
+        (e.to_string(), hopeless)
+    };
+    let mut stream = Stream::connect(endpoint, limit).map_err(say)?;
     stream.write_all(&connect_packet(credentials)).map_err(say)?;
     let mut answer = [0; 4];
-    stream.read_exact(&mut answer).map_err(|_| "it accepts connections and does not answer CONNECT".to_owned())?;
+    stream.read_exact(&mut answer).map_err(|e| match say(e) {
+        (why, true) => (why, true),
+        _ => ("it accepts connections and does not answer CONNECT".to_owned(), false),
+    })?;
     if answer[0] != 0x20 {
-        return Err("it answers CONNECT with something that is not CONNACK".into());
+        return Err(("it answers CONNECT with something that is not CONNACK".into(), false));
     }
     if answer[3] == 4 || answer[3] == 5 {
-        return Err(format!("it refuses the connection (return code {}): user or password", answer[3]));
+        return Err((format!("it refuses the connection (return code {}): user or password", answer[3]), false));
     }
     let _ = stream.write_all(&[0xE0, 0]);
     Ok(())
