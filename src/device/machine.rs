@@ -5,6 +5,7 @@
 //! that is open now; after `Want::Reset` or `Want::Vanish` they are void.
 
 use super::identity::{self, Reading};
+use super::io::{Closed, Io, Want};
 use super::outbox::{Message, Outbox};
 use super::plan::{Kind, Plan, Publishes};
 use crate::mqtt::codec::{self, Sender};
@@ -12,44 +13,7 @@ use crate::mqtt::session::{Happening, Resend, Session, SessionConfig};
 use crate::mqtt::{PacketId, QoS, Version};
 use crate::scenario::model::Keeps;
 use crate::time::Instant;
-use crate::trace::{Ack, Breach, Delivered, Discard, EndedBy, Event, Sent, Sink, Strange, Timeout, What};
-
-/// Where a device's output goes while it handles something.
-pub struct Io<'a> {
-    /// Bytes for the transport.
-    pub tx: &'a mut Vec<u8>,
-    /// Events for the judges.
-    pub sink: &'a mut dyn Sink,
-    /// How many bytes the transport takes now: acknowledgements are always written, a new message is begun only while
-    /// `tx` holds fewer.
-    pub room: usize,
-    /// What to tell the judges of when something was noticed ([`Event::seen`]).
-    pub seen: Instant,
-}
-
-/// What the device wants of its transport.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Want {
-    /// Open a connection.
-    Open,
-    /// Send what is in `tx`, then close in order.
-    Close,
-    /// Reset the connection.
-    Reset,
-    /// Let the connection go without a word: the sensor has no power.
-    Vanish,
-}
-
-/// How a connection ended, as the transport saw it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Closed {
-    /// In order, by the other side.
-    Finished,
-    /// By a reset, or refused.
-    Reset,
-    /// The harness could not open it (descriptors, local ports).
-    Harness,
-}
+use crate::trace::{Ack, Breach, Delivered, Discard, EndedBy, Event, Sent, Strange, Timeout, What};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum State {

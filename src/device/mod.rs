@@ -3,9 +3,11 @@
 pub mod backoff;
 mod hello;
 pub mod identity;
+mod io;
 mod machine;
 pub mod outbox;
 pub mod plan;
 pub mod schedule;
 
-pub use machine::{Closed, Device, Io, Want};
+pub use io::{Closed, Io, Want};
+pub use machine::Device;
