@@ -261,7 +261,7 @@ fn a_full_queue_drops_and_tcp_recovers() {
     s.mtu = 400;
     let mut b = Bench::new(s, 5);
     b.connect();
-    assert!(b.send_up(2000) > Duration::from_millis(800));
+    assert!(b.send_up(1500) > Duration::from_millis(800));
     assert!(b.path.wire().up.queue_drops > 0);
 }
 

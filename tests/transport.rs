@@ -79,7 +79,7 @@ filters = [{ filter = "#", qos = 1 }]
     assert!(matches!(r.code, 0 | 5), "{}\n{}", r.stdout, r.stderr);
     assert!(r.standing("qos1").starts_with("held") && r.stdout.contains("MQTT over tls, wss"), "{}", r.stdout);
     let wrong = run(&scenario.replace("\"wss\"", "\"quic\""), &[]);
-    assert!(wrong.code == 3 && wrong.stderr.contains("one of: tcp, tls, ws, wss"), "{}", wrong.stderr);
+    assert!(wrong.code == 3 && wrong.stderr.contains("there are: tcp, tls, ws, wss"), "{}", wrong.stderr);
 }
 
 /// The reference broker with listeners, as a child of the test.

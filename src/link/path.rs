@@ -92,7 +92,7 @@ impl Path {
             socket: None,
             closing: Vec::new(),
             powered: false,
-            conns: Vec::new(),
+            conns: Vec::with_capacity(1),
             events: VecDeque::new(),
             next_conn: 0,
             zombies_dropped: 0,

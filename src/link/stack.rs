@@ -15,7 +15,7 @@ pub(super) const GATEWAY: Ipv4Address = Ipv4Address::new(10, 0, 0, 1);
 /// The port on which the gateway stands for the broker.
 pub(super) const PORT: u16 = 1883;
 /// Bytes of a socket's buffer, each way.
-const BUFFER: usize = 2048;
+const BUFFER: usize = 1536;
 /// Packet buffers kept for re-use by each stack.
 const POOL: usize = 4;
 
@@ -59,7 +59,7 @@ impl Stack {
         interface.update_ip_addrs(|all| {
             all.push(IpCidr::new(IpAddress::Ipv4(address), 24)).expect("a new interface has room for one address");
         });
-        Self { interface, sockets: SocketSet::new(Vec::new()), port, due: Instant::FAR }
+        Self { interface, sockets: SocketSet::new(Vec::with_capacity(1)), port, due: Instant::FAR }
     }
 
     pub fn add_socket(&mut self) -> SocketHandle {

@@ -74,7 +74,7 @@ impl Linked {
             path,
             state: SensorState::Closed,
             unsent: Vec::new(),
-            upstreams: Vec::new(),
+            upstreams: Vec::with_capacity(1),
             received: Vec::new(),
             packets_at_heal: None,
         }
