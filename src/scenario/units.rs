@@ -13,8 +13,8 @@ fn split(text: &str) -> Option<(f64, &str)> {
     number.is_finite().then(|| (number, text[end..].trim()))
 }
 
-/// The longest time that can be written: 100 years, in seconds.
-const LONGEST: f64 = 100.0 * 365.25 * 86_400.0;
+/// The longest time that can be written: 150 years, in seconds. The longest session expiry of MQTT is 136 years.
+const LONGEST: f64 = 150.0 * 365.25 * 86_400.0;
 
 /// What a duration looks like.
 pub const DURATION: Expected = "a time like \"250 ms\", \"10 s\", \"2 min\", \"1 h\" or \"1 day\"";
@@ -22,7 +22,7 @@ pub const DURATION: Expected = "a time like \"250 ms\", \"10 s\", \"2 min\", \"1
 /// Reads a duration. Units: ns, us, ms, s, min, h, day.
 ///
 /// # Errors
-/// If it is none, or longer than 100 years.
+/// If it is none, or longer than 150 years.
 pub fn duration(text: &str) -> Result<Duration, Expected> {
     let (number, unit) = split(text).ok_or(DURATION)?;
     let seconds = match unit {
@@ -37,7 +37,7 @@ pub fn duration(text: &str) -> Result<Duration, Expected> {
     };
     let total = number * seconds;
     if total > LONGEST {
-        return Err("a time of 100 years at most");
+        return Err("a time of 150 years at most");
     }
     Ok(Duration::from_nanos(round(total * 1e9)))
 }
@@ -121,7 +121,7 @@ pub fn frequency(text: &str) -> Result<Duration, Expected> {
     };
     let mean = span / number;
     if number <= 0.0 || mean > LONGEST {
-        return Err("a frequency of once in 100 years at least");
+        return Err("a frequency of once in 150 years at least");
     }
     Ok(Duration::from_nanos(round(mean * 1e9)))
 }
