@@ -286,7 +286,13 @@ fn brutal_days_blame_nobody() {
     let scenario = parse(include_str!("../scenarios/brutal.toml"));
     for durable in [false, true] {
         let settings = Settings { durable, ..Settings::default() };
-        let found = squall::simulate::explore::explore(&scenario, &settings, 0..100, true, |_, _| true);
+        let found = squall::simulate::explore::explore(
+            |_| std::borrow::Cow::Borrowed(&scenario),
+            &settings,
+            0..100,
+            true,
+            |_, _| true,
+        );
         assert_eq!((found.seeds, found.failures), (100, Vec::new()), "durable: {durable}");
         let walked = |name: &str| found.hard_paths.iter().any(|(n, count)| n.contains(name) && *count > 100);
         assert!(walked("reconnects") && walked("sent again") && walked("resumed"), "{:?}", found.hard_paths);
@@ -314,5 +320,39 @@ fn real_and_virtual_time_judge_alike() {
 #[test]
 fn the_matrix_of_defects_is_as_it_must_be() {
     let output = squall().args(["selftest", "--seeds", "20"]).output().expect("it starts");
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stdout));
+}
+
+/// A sensor with more to say than the drain lasts is answered to the end: its broker is alive, and what was in flight then
+/// proves nothing. A broker that answers no more is stuck all the same.
+#[test]
+fn a_backlog_is_not_stuck() {
+    let scenario = parse(
+        r##"
+ramp = "0 s"
+duration = "20 s"
+drain = "10 s"
+[fleet.s]
+sensors = 1
+window = 1
+link = "slow"
+publish = { topic = "t", qos = 2, every = "500 ms", burst = 4 }
+[link.slow]
+delay = "200 ms"
+"##,
+    );
+    let liveness = |settings: &Settings| {
+        let verdicts = simulate(&scenario, settings, |_| true).verdicts;
+        verdicts.guarantees.into_iter().find(|j| j.guarantee.key() == "liveness").expect("judged").outcome
+    };
+    assert!(matches!(liveness(&with_seed(1)), Standing::NotEnoughEvidence(why) if why.contains("hand-shakes")));
+    let strike = "swallow-ack:1".parse().expect("known");
+    assert_eq!(liveness(&Settings { defects: vec![strike], ..with_seed(1) }), Standing::Broken);
+}
+
+/// Random scenarios blame nobody. (Thousands: `squall explore --generate`.)
+#[test]
+fn random_scenarios_blame_nobody() {
+    let output = squall().args(["explore", "--generate", "--seeds", "200", "--no-shrink"]).output().expect("it starts");
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stdout));
 }

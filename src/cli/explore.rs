@@ -7,7 +7,9 @@ use crate::clock::Clock;
 use crate::scenario::{self, model::Scenario, write};
 use crate::simulate::Settings;
 use crate::simulate::explore::{Failure, Found, explore};
+use crate::simulate::grammar;
 use crate::simulate::shrink::shrink;
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
@@ -15,7 +17,11 @@ use std::sync::atomic::Ordering;
 #[derive(clap::Args)]
 pub(super) struct Args {
     /// Scenario file
-    file: PathBuf,
+    #[arg(required_unless_present = "generate", conflicts_with = "generate")]
+    file: Option<PathBuf>,
+    /// Random scenarios instead of a file: one a seed
+    #[arg(long)]
+    generate: bool,
     /// How many seeds
     #[arg(long, default_value_t = 1000, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     seeds: u64,
@@ -40,23 +46,24 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> u8 {
-    let scenario = match scenario::load(&args.file) {
+    let scenario = match args.file.as_ref().map(|f| scenario::load(f)).transpose() {
         Ok(scenario) => scenario,
         Err(errors) => {
             eprint!("{}", errors.render(colour(&std::io::stderr())));
             return exit::USAGE;
         }
     };
-    if let Err(code) = super::run::only_in_real_time(&scenario) {
+    if let Some(Err(code)) = scenario.as_ref().map(super::run::only_in_real_time) {
         return code;
     }
-    let first = args.first.unwrap_or(scenario.seed);
+    let of_seed = |seed: u64| scenario.as_ref().map_or_else(|| Cow::Owned(generated(seed)), Cow::Borrowed);
+    let first = args.first.unwrap_or_else(|| scenario.as_ref().map_or(1, |s| s.seed));
     let settings = Settings { seed: first, strict: args.strict, defects: args.defect.clone(), ..Settings::default() };
     let stop = watch_signals();
     let clock = Clock::start();
     let mut shown = 0;
     let found =
-        explore(&scenario, &settings, first..first.saturating_add(args.seeds), args.keep_going, |done, failure| {
+        explore(of_seed, &settings, first..first.saturating_add(args.seeds), args.keep_going, |done, failure| {
             if let Some(f) = failure {
                 eprintln!("seed {}: {}", f.seed, f.title);
             }
@@ -67,26 +74,28 @@ pub(super) fn run(args: &Args) -> u8 {
             }
             stop.load(Ordering::Relaxed) == 0
         });
-    tell(&scenario, &found, clock.now().as_secs_f64());
+    let name = scenario.as_ref().map_or("random scenarios", |s| s.name.as_str());
+    tell(name, &found, clock.now().as_secs_f64());
     let Some(failure) = found.failures.first() else {
         return if found.seeds < args.seeds { exit::INCONCLUSIVE } else { exit::OK };
     };
     if args.no_shrink {
-        println!("again: squall simulate {} --seed {}{}", args.file.display(), failure.seed, options(args));
+        match &args.file {
+            Some(file) => {
+                println!("again: squall simulate {} --seed {}{}", file.display(), failure.seed, options(args))
+            }
+            None => println!("again: squall explore --generate --first {} --seeds 1{}", failure.seed, options(args)),
+        }
         return exit::BROKEN;
     }
     let settings = Settings { seed: failure.seed, ..settings };
-    make_small(args, &scenario, &settings, failure, || stop.load(Ordering::Relaxed) == 0);
+    make_small(args, &of_seed(failure.seed), &settings, failure, || stop.load(Ordering::Relaxed) == 0);
     exit::BROKEN
 }
 
-fn tell(scenario: &Scenario, found: &Found, seconds: f64) {
+fn tell(name: &str, found: &Found, seconds: f64) {
     let (seeds, failures) = (found.seeds, found.failures.len());
-    println!(
-        "{}: {seeds} seeds in {seconds:.1} s, {:.0} a second; {failures} failed",
-        scenario.name,
-        seeds as f64 / seconds
-    );
+    println!("{}: {seeds} seeds in {seconds:.1} s, {:.0} a second; {failures} failed", name, seeds as f64 / seconds);
     if failures == 0 && seeds > 0 {
         println!("  at most {:.2} % of seeds fail (95 %)", 300.0 / seeds as f64);
     }
@@ -106,6 +115,18 @@ fn tell(scenario: &Scenario, found: &Found, seconds: f64) {
     }
 }
 
+/// The random scenario of a seed.
+fn generated(seed: u64) -> Scenario {
+    let text = grammar::generate(seed);
+    scenario::parse("random.toml", &text)
+        .unwrap_or_else(|e| panic!("the grammar makes legal files: {}", e.render(false)))
+}
+
+/// Where the scenario came from.
+fn origin(args: &Args) -> String {
+    args.file.as_ref().map_or_else(|| "a random scenario".to_owned(), |f| f.display().to_string())
+}
+
 fn options(args: &Args) -> String {
     let strict = if args.strict { " --strict" } else { "" };
     let defects = args.defect.iter().map(|s| format!(" --defect {}:{}", s.defect, s.every));
@@ -121,7 +142,7 @@ fn make_small(args: &Args, scenario: &Scenario, settings: &Settings, failure: &F
     small.scenario.name = format!("{}-shrunk", scenario.name);
     small.scenario.about = format!(
         "Shrunk from {} (seed {}). It must show that {} breaks:\n{again}",
-        args.file.display(),
+        origin(args),
         failure.seed,
         guarantee.title()
     );

@@ -4,6 +4,7 @@ use super::{Settings, simulate};
 use crate::promise::Guarantee;
 use crate::scenario::model::Scenario;
 use crate::verdict::outcome::Outcome;
+use std::borrow::Cow;
 use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::sync::Mutex;
@@ -47,10 +48,10 @@ pub fn examine(scenario: &Scenario, settings: &Settings) -> (Option<Failure>, Ve
     (failure, paths)
 }
 
-/// Simulates `scenario` at each seed of `seeds`, on every core; ends at the first failure unless it is to `keep_going`.
+/// Simulates the scenario of each seed of `seeds` (the same for all, or one made for it), on every core; ends at the first failure unless it is to `keep_going`.
 /// `watch` is told how many seeds are done and each failure as it comes, in no particular order; false ends the search.
-pub fn explore(
-    scenario: &Scenario,
+pub fn explore<'a>(
+    scenario: impl Fn(u64) -> Cow<'a, Scenario> + Sync,
     settings: &Settings,
     seeds: Range<u64>,
     keep_going: bool,
@@ -67,7 +68,7 @@ pub fn explore(
                     if seed >= seeds.end {
                         return;
                     }
-                    let (failure, paths) = examine(scenario, &Settings { seed, ..settings.clone() });
+                    let (failure, paths) = examine(&scenario(seed), &Settings { seed, ..settings.clone() });
                     let mut state = state.lock().expect("nobody panics while holding it");
                     let (found, watch) = &mut *state;
                     found.seeds += 1;

@@ -6,6 +6,7 @@
 
 mod client;
 pub mod explore;
+pub mod grammar;
 mod net;
 pub mod selftest;
 pub mod shrink;

@@ -6,6 +6,7 @@ use super::explore::explore;
 use crate::broker::defects::{Defect, Strike};
 use crate::promise::Guarantee;
 use crate::scenario::{self, model::FaultAction, model::Scenario};
+use std::borrow::Cow;
 
 /// Everything at once, in small; the scenario that most defects meet.
 const BRUTAL: &str = include_str!("../../scenarios/brutal.toml");
@@ -124,7 +125,7 @@ pub fn selftest(seeds: u64, mut watch: impl FnMut(&Line)) -> Vec<Line> {
 fn line(scenario: &Scenario, defect: Option<Defect>, e: &Expected, seeds: u64) -> Line {
     let defects = defect.map(|defect| Strike { defect, every: e.every }).into_iter().collect();
     let settings = Settings { defects, ..Settings::default() };
-    let found = explore(scenario, &settings, 0..seeds, true, |_, _| true);
+    let found = explore(|_| Cow::Borrowed(scenario), &settings, 0..seeds, true, |_, _| true);
     let count = |g: &Guarantee| found.failures.iter().filter(|f| f.broken.contains(g)).count() as u64;
     let broken: Vec<u64> = Guarantee::ALL.iter().map(count).collect();
     let caught = found.failures.iter().filter(|f| f.broken.iter().any(|g| e.own.contains(g))).count() as u64;

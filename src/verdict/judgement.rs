@@ -28,6 +28,9 @@ impl Judge {
             (0..self.receivers.len()).for_each(|r| self.excuse_all(r, Excuse::Killed));
         }
         let flows = self.settle(phases, complete);
+        if complete {
+            self.judge_liveness(phases);
+        }
         let mut guarantees: Vec<Judgement> = Guarantee::ALL.map(|g| self.judge(g, &flows, complete)).into();
         for judgement in &mut guarantees {
             if !self.promises.guarantees.contains(&judgement.guarantee) && judgement.outcome != Outcome::Broken {
@@ -155,9 +158,6 @@ impl Judge {
     }
 
     fn judge(&mut self, guarantee: Guarantee, flows: &[Flow; 3], complete: bool) -> Judgement {
-        if guarantee == Guarantee::Liveness && complete {
-            self.judge_liveness();
-        }
         let breaches: Vec<(Breach, u64)> = self
             .tally
             .breaches
@@ -181,7 +181,8 @@ impl Judge {
             Outcome::NotEnoughEvidence("the run was cut short".into())
         } else if self.late(guarantee) > 0 {
             let late = n(self.late(guarantee));
-            Outcome::NotEnoughEvidence(format!("{late} deliveries were still on their way when the drain ended"))
+            let what = if guarantee == Guarantee::Liveness { "hand-shakes" } else { "deliveries" };
+            Outcome::NotEnoughEvidence(format!("{late} {what} were still on their way when the drain ended"))
         } else if untested.is_empty() {
             Outcome::Held
         } else {
@@ -207,6 +208,7 @@ impl Judge {
 
     fn late(&self, guarantee: Guarantee) -> u64 {
         match guarantee {
+            Guarantee::Liveness => self.tally.under_way,
             Guarantee::Qos1 => self.tally.late[1],
             Guarantee::Qos2 => self.tally.late[2],
             _ => 0,
@@ -225,13 +227,20 @@ impl Judge {
         }
     }
 
-    fn judge_liveness(&mut self) {
+    /// A sensor that was answered in the drain's last moments has more to say than the drain lasts: its broker is alive, and the
+    /// message that was in flight then proves nothing.
+    fn judge_liveness(&mut self, phases: Phases) {
+        let lately = (phases.ended.since(phases.drain_from) / 4).min(Duration::from_secs(10));
         let stuck: Vec<ClientId> = (0..self.promises.clients.len())
             .filter(|c| !self.publishers[*c].open.is_empty())
             .filter_map(|c| u32::try_from(c).ok().map(ClientId))
             .collect();
         for publisher in stuck {
             let state = &self.publishers[publisher.index()];
+            if phases.ended.since(state.last_answer) < lately {
+                self.tally.under_way += state.open.len();
+                continue;
+            }
             let number = state.open.iter().next();
             self.breach(Breach::Stuck, Case { publisher: Some(publisher), number, subscriber: None });
         }

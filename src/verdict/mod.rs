@@ -61,6 +61,8 @@ struct Publisher {
     /// Sent at QoS 1 or 2 and not answered for good, as far as somebody still waits for the answer.
     open: Runs,
     answered: Runs,
+    /// When the broker last answered it.
+    last_answer: Instant,
     /// QoS 2: a good PUBREC came in this session, and PUBCOMP has not.
     received: Runs,
     /// Sent again although a later message had been answered: the publisher itself may have changed their order.
@@ -137,6 +139,8 @@ struct Tally {
     excuses: BTreeMap<Excuse, u64>,
     /// Tails still on their way when the drain ended, by effective QoS.
     late: [u64; 3],
+    /// Hand-shakes that went on to the last moments of the drain.
+    under_way: u64,
     lost_by_group: Vec<u64>,
     duplicated_by_group: Vec<u64>,
 }
@@ -256,7 +260,10 @@ impl Judge {
         let c = client.index();
         match event.what {
             What::Sent(sent) => self.sent(c, sent),
-            What::Acked { number, ack, reason } => self.acked(c, number, ack, reason),
+            What::Acked { number, ack, reason } => {
+                self.publishers[c].last_answer = event.seen;
+                self.acked(c, number, ack, reason);
+            }
             What::Delivered(delivered) => self.delivered(client, delivered, event.seen),
             What::Strange { what, retain, .. } => self.strange(client, what, retain),
             What::TransportOpen => {
