@@ -32,6 +32,8 @@ pub mod scenario;
 pub mod device;
 pub mod target;
 
+pub mod peer;
+
 pub mod run;
 pub mod simulate;
 

@@ -39,7 +39,9 @@ impl Stream {
     /// If there is nobody, or a handshake fails.
     pub fn connect(endpoint: &Endpoint, limit: Duration) -> io::Result<Self> {
         let tcp = TcpStream::connect_timeout(&endpoint.addr, limit)?;
+        tcp.set_nodelay(true)?;
         tcp.set_read_timeout(Some(limit))?;
+        tcp.set_write_timeout(Some(limit))?;
         let layer = endpoint.transport.as_ref().and_then(|t| t.begin(|| Random::named(0, &["stream"])));
         let mut this = Self { tcp, layer, unread: Vec::new() };
         let mut wire = Vec::new();
@@ -77,6 +79,14 @@ impl Stream {
         let sent = self.tcp.write_all(&wire);
         result.map_err(io::Error::other)?;
         sent
+    }
+
+    /// How long a read may take from now on; zero counts as a nanosecond.
+    ///
+    /// # Errors
+    /// If the connection is gone.
+    pub fn set_read_timeout(&mut self, within: Duration) -> io::Result<()> {
+        self.tcp.set_read_timeout(Some(within.max(Duration::from_nanos(1))))
     }
 
     /// Says that nothing more will be sent.

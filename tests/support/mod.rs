@@ -137,3 +137,30 @@ offline = [{ at = "1 s", for = "700 ms" }]
 [subscriber.other]
 filters = [{ filter = "elsewhere", qos = 0 }]
 "#;
+
+/// The reference broker as a child of the test, on a free port.
+pub struct Broker {
+    child: std::process::Child,
+    pub addr: std::net::SocketAddr,
+}
+
+impl Broker {
+    pub fn start(arguments: &[&str]) -> Self {
+        use std::io::{BufRead, BufReader};
+        let mut command = squall();
+        command.args(["broker", "--listen", "127.0.0.1:0"]).args(arguments).stdout(std::process::Stdio::piped());
+        let mut child = command.spawn().expect("it starts");
+        let stdout = child.stdout.take().expect("piped");
+        let mut line = String::new();
+        BufReader::new(stdout).read_line(&mut line).expect("a line");
+        let addr = line.trim().trim_start_matches("listening on ").parse().expect("an address");
+        Self { child, addr }
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
