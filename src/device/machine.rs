@@ -32,7 +32,7 @@ enum State {
 /// One simulated client.
 #[derive(Debug)]
 pub struct Device {
-    plan: Plan,
+    plan: Box<Plan>,
     state: State,
     session: Session,
     outbox: Outbox,
@@ -58,7 +58,7 @@ pub struct Device {
 impl Device {
     /// A client that has not begun yet.
     #[must_use]
-    pub fn new(mut plan: Plan) -> Self {
+    pub fn new(mut plan: Box<Plan>) -> Self {
         let kind = &plan.kind;
         let session = Session::new(session_config(kind));
         let next_cut = kind.power.map_or(Instant::FAR, |(mean, ..)| plan.start + plan.power.exponential(mean));

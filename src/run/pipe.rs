@@ -44,7 +44,7 @@ pub(super) struct Direct {
 
 /// A link, and the gateway's sockets to the broker.
 pub(super) struct Linked {
-    pub path: Path,
+    pub path: Box<Path>,
     state: SensorState,
     unsent: Vec<u8>,
     upstreams: Vec<Upstream>,
@@ -69,7 +69,7 @@ struct Upstream {
 }
 
 impl Linked {
-    pub fn new(path: Path) -> Self {
+    pub fn new(path: Box<Path>) -> Self {
         Self {
             path,
             state: SensorState::Closed,

@@ -17,10 +17,10 @@ use std::sync::Arc;
 /// One client, ready to be made.
 #[derive(Debug)]
 pub struct Planned {
-    /// The device.
-    pub plan: Plan,
+    /// The device. Boxed, like the link: plans are moved from list to list, and the largest moment counts.
+    pub plan: Box<Plan>,
     /// Its link, if it has one.
-    pub path: Option<Path>,
+    pub path: Option<Box<Path>>,
     /// Its group's index.
     pub group: u16,
     /// Its transport, if its group names one.
@@ -90,8 +90,8 @@ pub fn plan(
             let id = ClientId(u32::try_from(clients.len()).expect("fewer than 2^32 clients"));
             let entity = Entity { scenario, seed, group, index, id, nonce, steady_from, drain_from };
             clients.push(Planned {
-                plan: entity.device(Arc::clone(&kind), start, credentials),
-                path: entity.path(),
+                plan: Box::new(entity.device(Arc::clone(&kind), start, credentials)),
+                path: entity.path().map(Box::new),
                 transport: group.device.transport,
                 group: u16::try_from(g).unwrap_or(u16::MAX),
             });

@@ -28,7 +28,7 @@ pub(super) enum Way {
 
 /// A link, and the gateway's connections to the broker.
 pub(super) struct Linked {
-    pub path: Path,
+    pub path: Box<Path>,
     state: SensorState,
     unsent: Vec<u8>,
     upstreams: Vec<Upstream>,
@@ -47,7 +47,7 @@ struct Upstream {
 }
 
 impl Linked {
-    pub fn new(path: Path) -> Self {
+    pub fn new(path: Box<Path>) -> Self {
         Self {
             path,
             state: SensorState::Closed,
