@@ -1,14 +1,17 @@
 //! Run-length sets of message numbers: an unbroken history costs one run, whatever its length.
 
-/// A set of `u32`, kept as sorted, disjoint, non-adjacent runs.
+use smallvec::SmallVec;
+
+/// A set of `u32`, kept as sorted, disjoint, non-adjacent runs. Two of them need no memory of their own: a judge holds
+/// several sets for each client, and nearly all are one run.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Runs(Vec<(u32, u32)>);
+pub struct Runs(SmallVec<[(u32, u32); 2]>);
 
 impl Runs {
     /// The empty set.
     #[must_use]
     pub const fn new() -> Self {
-        Self(Vec::new())
+        Self(SmallVec::new_const())
     }
 
     /// Adds a number; false if it was there already.
@@ -45,11 +48,12 @@ impl Runs {
         }
         let from = self.0.partition_point(|(_, l)| l.saturating_add(1) < first);
         let to = self.0.partition_point(|(f, _)| *f <= last.saturating_add(1));
-        let mut run = (first, last);
         if from < to {
-            run = (run.0.min(self.0[from].0), run.1.max(self.0[to - 1].1));
+            self.0[from] = (first.min(self.0[from].0), last.max(self.0[to - 1].1));
+            self.0.drain(from + 1..to);
+        } else {
+            self.0.insert(from, (first, last));
         }
-        self.0.splice(from..to, [run]);
     }
 
     /// Takes a number out; false if it was not there.
@@ -129,7 +133,7 @@ impl Runs {
     /// What is in `self` and not in `other`.
     #[must_use]
     pub fn without(&self, other: &Self) -> Self {
-        let mut rest = Vec::new();
+        let mut rest = SmallVec::new();
         for (mut first, last) in self.runs() {
             let from = other.0.partition_point(|(_, l)| *l < first);
             let mut used_up = false;
