@@ -67,9 +67,14 @@ impl Judge {
         let (low, high) = allowed_qos(publisher.qos, pair, &receiver.bounds);
         let first = !pair.has(d.number);
         let attempts = publisher.attempts.get(&d.number).copied().unwrap_or(1);
-        // A message published anew, or sent again after a later one was answered, was put behind others by its publisher.
-        let excusable =
-            attempts > 1 || publisher.overtaken.contains(d.number) || receiver.shared || receiver.memory_lost;
+        // A message published anew, or sent again after a later one was answered, was put behind others by its publisher. Published 1
+        // and granted 0, each sending is handed on, and any copy may be lost: 2, (1, 2) is the second copy of 1 and the first of 2.
+        let twice_at_0 = d.qos == 0 && publisher.qos == 1 && publisher.resent.contains(d.number);
+        let excusable = attempts > 1
+            || publisher.overtaken.contains(d.number)
+            || twice_at_0
+            || receiver.shared
+            || receiver.memory_lost;
         let mut out_of_order = false;
         // Order holds among deliveries of one QoS: copies for a filter with a lower grant are a stream of their own.
         if d.qos == high && !excusable {

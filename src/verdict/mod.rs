@@ -65,7 +65,9 @@ struct Publisher {
     last_answer: Instant,
     /// QoS 2: a good PUBREC came in this session, and PUBCOMP has not.
     received: Runs,
-    /// Sent again although a later message had been answered: the publisher itself may have changed their order.
+    /// Sent again within the session; and the part of it that was sent again although a later message had been answered: there the
+    /// publisher itself may have changed their order.
+    resent: Runs,
     overtaken: Runs,
     /// Attempts of messages published more than once.
     attempts: BTreeMap<u32, u16>,
@@ -320,6 +322,7 @@ impl Judge {
         }
         if sent.resend {
             self.tally.resends[qos] += 1;
+            publisher.resent.insert(sent.number);
         } else {
             *publisher.attempts.entry(sent.number).or_insert(1) += 1;
         }
