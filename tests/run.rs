@@ -4,7 +4,7 @@ mod support;
 
 use std::path::Path;
 use std::time::Duration;
-use support::{SMALL, Scratch, run, squall};
+use support::{SMALL, run, squall};
 
 /// Inconclusive because the machine was too busy is no failure of what these tests are about.
 fn is_fine(code: i32) -> bool {
@@ -249,76 +249,6 @@ fn a_broker_at_an_address_is_left_alone() {
     assert!(broker.try_wait().expect("ours").is_none(), "it still runs");
     broker.kill().expect("ours");
     broker.wait().expect("ours");
-}
-
-#[test]
-fn an_unwritable_report_folder_is_told_before_the_load() {
-    let scratch = Scratch::new();
-    let blocked = scratch.file("blocked", "");
-    let file = scratch.file("s.toml", SMALL);
-    let out = squall().arg("run").arg(&file).arg("--out").arg(&blocked).output().expect("it starts");
-    assert_eq!(out.status.code(), Some(3));
-    assert!(String::from_utf8_lossy(&out.stderr).contains("--out"), "{:?}", out);
-}
-
-/// Ctrl-C once: drain, write, marked partial.
-#[test]
-fn an_interrupted_run_writes_what_is_there() {
-    let scratch = Scratch::new();
-    let long = SMALL.replace("duration = \"3 s\"", "duration = \"5 min\"");
-    let file = scratch.file("s.toml", &long);
-    let out = scratch.0.join("reports");
-    let mut child = squall()
-        .arg("run")
-        .arg(&file)
-        .arg("--out")
-        .arg(&out)
-        .stderr(std::process::Stdio::piped())
-        .stdout(std::process::Stdio::null())
-        .spawn()
-        .expect("it starts");
-    let stderr = child.stderr.take().expect("piped");
-    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(stderr));
-    // The first line of progress says that the run is under way.
-    assert!(lines.any(|l| l.expect("text").contains("connected")));
-    let pid = i32::try_from(child.id()).expect("a pid");
-    // SAFETY: the child is ours and not reaped.
-    unsafe { libc::kill(pid, libc::SIGINT) };
-    lines.for_each(drop);
-    let code = child.wait().expect("ours").code();
-    assert_eq!(code, Some(5), "inconclusive: partial");
-    let report = std::fs::read_to_string(out.join("s-1").join("report.json")).expect("written");
-    assert!(report.contains("stopped by the user"));
-}
-
-/// The harness itself stood still: the run says so, and its figures are not trusted.
-#[test]
-fn a_harness_that_stood_still_taints_its_run() {
-    let scratch = Scratch::new();
-    let file = scratch.file("s.toml", SMALL);
-    let out = scratch.0.join("reports");
-    let mut child = squall()
-        .arg("run")
-        .arg(&file)
-        .arg("--out")
-        .arg(&out)
-        .stderr(std::process::Stdio::piped())
-        .stdout(std::process::Stdio::null())
-        .spawn()
-        .expect("it starts");
-    let stderr = child.stderr.take().expect("piped");
-    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(stderr));
-    assert!(lines.any(|l| l.expect("text").contains("connected")));
-    let pid = i32::try_from(child.id()).expect("a pid");
-    // SAFETY: the child is ours and not reaped.
-    unsafe { libc::kill(pid, libc::SIGSTOP) };
-    squall::target::ready::pause(std::time::Duration::from_millis(400));
-    // SAFETY: as above.
-    unsafe { libc::kill(pid, libc::SIGCONT) };
-    lines.for_each(drop);
-    assert_eq!(child.wait().expect("ours").code(), Some(5));
-    let report = std::fs::read_to_string(out.join("s-1").join("report.json")).expect("written");
-    assert!(report.contains("a load loop stood still for"));
 }
 
 #[test]

@@ -174,10 +174,10 @@ pub(super) fn tell(story: Story<'_>, outcome: &Outcome) -> u8 {
         page: page.is_file().then_some(&page),
     };
     print!("{}", report::terminal::render(&report, options));
-    if let Err(errors) = written {
-        eprintln!("squall: {errors}");
-    }
-    report.exit.code
+    let Err(errors) = written else { return report.exit.code };
+    eprintln!("squall: {errors}");
+    // Whoever reads the files must not take their absence for success; what was proved stays proved.
+    if matches!(report.exit.code, exit::OK | exit::THRESHOLD) { exit::INCONCLUSIVE } else { report.exit.code }
 }
 
 /// Who speaks TCP, and what lies above it, in a sentence.

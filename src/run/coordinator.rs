@@ -287,6 +287,7 @@ impl<'a> Conduct<'a> {
             }
         }
         self.ended = self.clock.now();
+        self.notice_silence();
         let _ = self.messages.send(Message::Drained);
         self.phase.store(OVER, Ordering::Relaxed);
     }
@@ -373,6 +374,20 @@ impl<'a> Conduct<'a> {
             let fault = FaultMark { at: now, lasted: None, what, kind: FaultKind::BrokerDied };
             self.faults.push(fault);
             self.died = Some(how);
+        }
+    }
+
+    /// A broker at an address may go and come back, and clients return to it; one that answers nobody at the end is gone.
+    fn notice_silence(&mut self) {
+        if self.died.is_some() || self.live.connected.load(Ordering::Relaxed) > 0 {
+            return;
+        }
+        if let Some(why) = self.target.silent() {
+            let at = Instant::from_nanos(self.live.last_activity.load(Ordering::Relaxed));
+            let what = "last sign of life of the broker".to_owned();
+            self.faults.push(FaultMark { at, lasted: None, what, kind: FaultKind::BrokerDied });
+            let at = at.since(Instant::ZERO).as_secs_f64();
+            self.died = Some(format!("nothing came from it after {at:.1} s, and at the end it does not answer: {why}"));
         }
     }
 

@@ -156,6 +156,16 @@ impl Target {
         self.launched.as_mut()?.died()
     }
 
+    /// Why a broker at an address no longer answers a CONNECT; none if it does, or if squall started it (see [`Self::died`]).
+    #[must_use]
+    pub fn silent(&self) -> Option<String> {
+        if self.is_launched() {
+            return None;
+        }
+        let limit = Duration::from_secs(2);
+        ready::wait_at(self.endpoints.usual(), limit, self.credentials.as_ref(), || None).err()
+    }
+
     /// Stops its process tree for a while (SIGSTOP).
     ///
     /// # Errors
