@@ -75,7 +75,7 @@ fn golden_runs() {
         assert_eq!(fingerprint(text, seed), golden, "{name}: {:#018x}", fingerprint(text, seed));
     }
 }
-const GOLDEN: [u64; 2] = [0x189A_D4ED_F3AA_F00B, 0x1320_AC40_D079_3069];
+const GOLDEN: [u64; 2] = [0xFEBC_5A63_C857_23BA, 0x38CD_1C57_81E0_2616];
 
 #[test]
 fn another_seed_is_another_run() {

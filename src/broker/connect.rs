@@ -3,45 +3,61 @@
 use super::connection::Will;
 use super::core::{Broker, ConnId, Timer};
 use super::defects::Defect;
-use super::message::Message;
+use super::message::{Charge, Message};
 use crate::mqtt::packet::{ConnAck, Connect, Packet};
 use crate::mqtt::properties::{Properties, PropertiesBuf, Property};
 use crate::mqtt::{QoS, Version};
 use crate::time::{Duration, Instant};
 
+/// Why a CONNECT is refused: 5.0's reason code, the return code before it, and in words.
+struct Refusal(u8, u8, &'static str);
+
 impl Broker {
     pub(super) fn connect(&mut self, conn: ConnId, c: &Connect<'_>, now: Instant) {
         if let Some(connection) = self.connections.get_mut(&conn) {
             connection.version = c.version;
+            let size = c.properties.find(|p| if let Property::MaximumPacketSize(n) = p { Some(n) } else { None });
+            connection.max_packet = size.map_or(usize::MAX, |n| n as usize);
         }
-        if let Some(reason) = self.refusal(c) {
+        if let Some(Refusal(new, old, why)) = self.refusal(c) {
+            let reason = if c.version == Version::V5 { new } else { old };
+            self.note(conn, 1, || format!("refused with {reason:#04x}: {why}; {:?}", c.client_id));
+            // [MQTT-3.1.4-5]
             let refused = ConnAck { session_present: false, reason, properties: Properties::EMPTY };
-            self.send(conn, &Packet::ConnAck(refused)); // [MQTT-3.1.4-5]
+            self.send_with_reason(conn, why, &Packet::ConnAck(refused));
             return self.close(conn, false, now);
         }
         let (client_id, assigned) = self.client_id(c.client_id);
         let (index, present) = self.find_session(&client_id, c.clean_start, now);
-        let expiry = session_expiry(c);
+        let expiry = session_expiry(c).min(self.config.session_expiry_maximum);
         let session = self.session_mut(index).expect("it was just found");
         session.connection = Some(conn);
         session.expiry = expiry;
         session.ends_at = None;
         self.set_up_connection(conn, c, index);
-        self.write_connack(conn, present, assigned.then_some(&*client_id));
+        self.note(conn, 1, || {
+            let session = if present { "its session was there" } else { "a new session" };
+            format!("{client_id:?} connected, MQTT level {}, {session}", c.version.level())
+        });
+        self.write_connack(conn, c, present, assigned.then_some(&*client_id));
         self.resume(index, now);
     }
 
-    /// A reason to refuse. 3.1.1: [MQTT-3.1.3-8] no identifier without a clean session.
-    fn refusal(&self, c: &Connect<'_>) -> Option<u8> {
+    fn refusal(&self, c: &Connect<'_>) -> Option<Refusal> {
         if c.client_id.is_empty() && (c.version == Version::V31 || (c.version == Version::V311 && !c.clean_start)) {
-            return Some(2);
+            return Some(Refusal(0x85, 2, "no client identifier without a clean session [MQTT-3.1.3-8]"));
         }
-        let method = c.properties.find(|p| matches!(p, Property::AuthenticationMethod(_)).then_some(()));
-        if method.is_some() {
-            return Some(0x8C); // [MQTT-4.12.0-1]
+        if c.properties.find(|p| matches!(p, Property::AuthenticationMethod(_)).then_some(())).is_some() {
+            return Some(Refusal(0x8C, 5, "no such authentication method [MQTT-4.12.0-1]"));
         }
         let will_qos = c.will.map_or(QoS::AtMostOnce, |w| w.qos);
-        (c.version == Version::V5 && will_qos as u8 > self.config.max_qos).then_some(0x9B) // [MQTT-3.2.2-12]
+        if c.version == Version::V5 && will_qos as u8 > self.config.max_qos {
+            return Some(Refusal(0x9B, 3, "will QoS above Maximum QoS [MQTT-3.2.2-12]"));
+        }
+        if self.by_client.len() >= self.config.max_sessions && !self.by_client.contains_key(c.client_id) {
+            return Some(Refusal(0x97, 3, "too many sessions"));
+        }
+        None
     }
 
     /// [MQTT-3.1.3-6] an empty identifier gets a unique one.
@@ -64,7 +80,7 @@ impl Broker {
         if let Some(index) = self.by_client.get(client_id).copied()
             && let Some(old) = self.session(index).and_then(|s| s.connection)
         {
-            self.end(old, 0x8E, now);
+            self.end(old, 0x8E, "another connection with this client identifier", now);
         }
         let existing = self.by_client.get(client_id).copied();
         let forget = existing.is_some() && !clean && self.config.defects.strikes(Defect::ForgetSession);
@@ -82,17 +98,19 @@ impl Broker {
     }
 
     fn set_up_connection(&mut self, conn: ConnId, c: &Connect<'_>, session: u32) {
-        let will = c.will.map(|w| will(&w, session));
-        let default_window = self.config.window;
+        let will = c.will.map(|w| self.will(&w, session));
+        let keep_alive = self.keep_alive(c);
+        let config = &self.config;
         let Some(connection) = self.connections.get_mut(&conn) else { return };
         connection.session = Some(session);
         connection.will = will;
-        connection.patience = Duration::from_millis(u64::from(c.keep_alive) * 1500);
-        connection.window = usize::from(default_window);
+        connection.patience = Duration::from_millis(u64::from(keep_alive) * 1500);
+        connection.window = usize::from(config.window);
         for property in c.properties.iter() {
             match property {
-                Property::ReceiveMaximum(n) => connection.window = usize::from(n.min(default_window)),
-                Property::MaximumPacketSize(n) => connection.max_packet = n as usize,
+                Property::ReceiveMaximum(n) => connection.window = usize::from(n.min(config.window)),
+                Property::TopicAliasMaximum(n) => connection.alias_maximum = n.min(config.topic_aliases_used),
+                Property::RequestProblemInformation(n) => connection.wants_reasons = n == 1,
                 _ => {}
             }
         }
@@ -100,20 +118,63 @@ impl Broker {
         self.arm(at, Timer::Silence(conn));
     }
 
-    fn write_connack(&mut self, conn: ConnId, present: bool, assigned: Option<&str>) {
+    /// The keep alive that holds: the client's, or in 5.0 the broker's if that is shorter [MQTT-3.1.2-21].
+    fn keep_alive(&self, c: &Connect<'_>) -> u16 {
+        let most = self.config.keep_alive_maximum;
+        let too_long = c.keep_alive == 0 || c.keep_alive > most;
+        if c.version == Version::V5 && most > 0 && too_long { most } else { c.keep_alive }
+    }
+
+    fn will(&self, w: &crate::mqtt::packet::Will<'_>, session: u32) -> Will {
+        let mut properties = PropertiesBuf::default();
+        let (mut delay, mut expiry) = (0, None);
+        for property in w.properties.iter() {
+            if let Property::MessageExpiryInterval(seconds) = property {
+                expiry = Some(seconds);
+            }
+            match property {
+                Property::WillDelayInterval(seconds) => delay = seconds,
+                other => {
+                    properties.push(other);
+                }
+            }
+        }
+        let properties: Box<[u8]> = properties.as_properties().as_bytes().into();
+        let message = Message {
+            topic: w.topic.into(),
+            payload: w.payload.into(),
+            qos: w.qos,
+            retain: w.retain,
+            expires: None,
+            from: self.session(session).map_or_else(|| "".into(), |s| s.client_id.clone()),
+            _charge: Charge::new(&self.kept, w.topic.len() + w.payload.len() + properties.len()),
+            properties,
+        };
+        Will { message, delay, expiry }
+    }
+
+    fn write_connack(&mut self, conn: ConnId, c: &Connect<'_>, present: bool, assigned: Option<&str>) {
+        let config = &self.config;
         let mut p = PropertiesBuf::default();
-        p.push(Property::ReceiveMaximum(self.config.receive_maximum));
-        p.push(Property::TopicAliasMaximum(self.config.topic_alias_maximum));
-        p.push(Property::MaximumPacketSize(self.config.max_packet));
-        if self.config.max_qos < 2 {
-            p.push(Property::MaximumQoS(self.config.max_qos));
+        p.push(Property::ReceiveMaximum(config.receive_maximum));
+        p.push(Property::TopicAliasMaximum(config.topic_alias_maximum));
+        p.push(Property::MaximumPacketSize(config.max_packet));
+        if config.max_qos < 2 {
+            p.push(Property::MaximumQoS(config.max_qos)); // [MQTT-3.2.2-9]
+        }
+        let keep_alive = self.keep_alive(c);
+        if keep_alive != c.keep_alive {
+            p.push(Property::ServerKeepAlive(keep_alive)); // [MQTT-3.1.2-21]
+        }
+        if session_expiry(c) > config.session_expiry_maximum {
+            p.push(Property::SessionExpiryInterval(config.session_expiry_maximum));
         }
         if let Some(id) = assigned {
             p.push(Property::AssignedClientIdentifier(id)); // [MQTT-3.2.2-16]
         }
         let session_present = present || self.config.defects.strikes(Defect::InventSession);
         // 3.1 has no such flag.
-        let v31 = self.connections.get(&conn).is_some_and(|c| c.version == Version::V31);
+        let v31 = c.version == Version::V31;
         let ack = ConnAck { session_present: session_present && !v31, reason: 0, properties: p.as_properties() };
         self.send(conn, &Packet::ConnAck(ack));
     }
@@ -128,27 +189,4 @@ fn session_expiry(c: &Connect<'_>) -> u32 {
         _ if c.clean_start => 0,
         _ => u32::MAX,
     }
-}
-
-fn will(w: &crate::mqtt::packet::Will<'_>, session: u32) -> Will {
-    let mut properties = PropertiesBuf::default();
-    let mut delay = 0;
-    for property in w.properties.iter() {
-        match property {
-            Property::WillDelayInterval(seconds) => delay = seconds,
-            other => {
-                properties.push(other);
-            }
-        }
-    }
-    let message = Message {
-        topic: w.topic.into(),
-        payload: w.payload.into(),
-        qos: w.qos,
-        retain: w.retain,
-        properties: properties.as_properties().as_bytes().into(),
-        expires: None,
-        from: session,
-    };
-    Will { message, delay }
 }

@@ -1,18 +1,21 @@
 //! The broker's core: connections and their bytes, timers, output.
 
 use super::Config;
-use super::connection::{Connection, Will};
-use super::defects::Defect;
-use super::message::Message;
+use super::connection::{Connection, MAX_CONNECT, Will};
+use super::notes::{self, Notes};
+use super::retained::Retained;
 use super::router::{Match, Router};
+use super::sabotage::Sabotage;
 use super::session::Session;
 use crate::mqtt::codec::{self, Sender};
-use crate::mqtt::packet::{Packet, Reason};
-use crate::mqtt::properties::Properties;
+use crate::mqtt::error::DecodeError;
+use crate::mqtt::packet::{Ack, Codes, ConnAck, Packet, Reason};
+use crate::mqtt::properties::{Properties, PropertiesBuf, Property};
 use crate::mqtt::{QoS, Version};
-use crate::time::{Duration, Instant};
+use crate::time::Instant;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A network connection, numbered by its owner; numbers may be used again after [`Broker::handle_closed`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -30,11 +33,11 @@ pub enum Output {
 /// What a timer is for.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) enum Timer {
-    /// A connection may have been silent for too long.
+    /// When a connection may have been silent for too long.
     Silence(ConnId),
-    /// A session that is away may have ended.
+    /// When a session that is away may have ended.
     SessionEnd(u32),
-    /// A delayed will may be due.
+    /// When a delayed will may be due.
     Will(u32),
 }
 
@@ -47,20 +50,24 @@ pub struct Broker {
     pub(super) config: Config,
     pub(super) connections: BTreeMap<ConnId, Connection>,
     pub(super) sessions: Vec<Option<Session>>,
-    free_sessions: Vec<u32>,
-    pub(super) by_client: BTreeMap<Box<str>, u32>,
+    pub(super) free_sessions: Vec<u32>,
+    pub(super) by_client: BTreeMap<Arc<str>, u32>,
     pub(super) router: Router,
-    pub(super) retained: BTreeMap<Box<str>, Arc<Message>>,
+    pub(super) retained: Retained,
     pub(super) delayed_wills: BTreeMap<u32, (Instant, Will)>,
     timers: BTreeSet<(Instant, Timer)>,
     dirty: VecDeque<ConnId>,
     closes: VecDeque<ConnId>,
     pub(super) assigned_ids: u64,
+    /// Bytes of all messages that are kept anywhere.
+    pub(super) kept: Arc<AtomicUsize>,
+    /// Bytes of all unfinished packets, and of all output that owners could not send.
+    partial: usize,
+    unsent: usize,
     /// Reused while routing.
     pub(super) matches: Vec<Match>,
-    /// A defect: a message held back, by session.
-    pub(super) held_back: BTreeMap<u32, super::message::Delivery>,
-    pub(super) last_topic: Box<str>,
+    pub(super) sabotage: Sabotage,
+    pub(super) notes: Notes,
 }
 
 impl Broker {
@@ -74,15 +81,18 @@ impl Broker {
             free_sessions: Vec::new(),
             by_client: BTreeMap::new(),
             router: Router::default(),
-            retained: BTreeMap::new(),
+            retained: Retained::default(),
             delayed_wills: BTreeMap::new(),
             timers: BTreeSet::new(),
             dirty: VecDeque::new(),
             closes: VecDeque::new(),
             assigned_ids: 0,
+            kept: Arc::default(),
+            partial: 0,
+            unsent: 0,
             matches: Vec::new(),
-            held_back: BTreeMap::new(),
-            last_topic: "".into(),
+            sabotage: Sabotage::default(),
+            notes: Notes::default(),
         }
     }
 
@@ -90,37 +100,69 @@ impl Broker {
 
     /// A connection was accepted.
     pub fn handle_open(&mut self, conn: ConnId, now: Instant) {
-        let connection = Connection::new(now, self.config.window);
-        self.arm(connection.deadline(), Timer::Silence(conn));
+        let connection = Connection::new(now, &self.config);
+        let full = self.connections.len() >= self.config.max_connections;
+        let deadline = connection.deadline();
         self.connections.insert(conn, connection);
+        if full {
+            self.note(conn, 1, || "refused: too many connections".to_owned());
+            return self.close(conn, false, now);
+        }
+        self.arm(deadline, Timer::Silence(conn));
     }
 
     /// Bytes came.
     pub fn handle_bytes(&mut self, conn: ConnId, bytes: &[u8], now: Instant) {
         let Some(connection) = self.connections.get_mut(&conn) else { return };
-        connection.last_heard = now;
         if connection.partial.is_empty() {
             let used = self.packets(conn, bytes, now);
-            self.keep_rest(conn, &bytes[used..]);
+            if used < bytes.len() {
+                self.keep_partial(conn, bytes[used..].to_vec(), now);
+            }
         } else {
             let mut whole = std::mem::take(&mut connection.partial);
+            self.partial -= whole.len();
             whole.extend_from_slice(bytes);
             let used = self.packets(conn, &whole, now);
-            self.keep_rest(conn, &whole[used..]);
+            whole.drain(..used);
+            if !whole.is_empty() {
+                self.keep_partial(conn, whole, now);
+            }
         }
     }
 
-    fn keep_rest(&mut self, conn: ConnId, rest: &[u8]) {
-        if let Some(connection) = self.connections.get_mut(&conn)
-            && !connection.closing
-        {
-            connection.partial = rest.to_vec();
+    fn keep_partial(&mut self, conn: ConnId, rest: Vec<u8>, now: Instant) {
+        let full = self.memory() + rest.len() > self.config.memory;
+        let Some(connection) = self.connections.get_mut(&conn).filter(|c| !c.closing) else { return };
+        if full {
+            return self.end(conn, 0x97, "no memory for an unfinished packet", now);
         }
+        self.partial += rest.len();
+        connection.partial = rest;
+    }
+
+    /// How many bytes of a connection's output its owner holds because the network did not take them. Until it is told, none.
+    pub fn handle_unsent(&mut self, conn: ConnId, bytes: usize, now: Instant) {
+        let Some(connection) = self.connections.get_mut(&conn) else { return };
+        self.unsent = self.unsent - connection.unsent + bytes;
+        let was = std::mem::replace(&mut connection.unsent, bytes);
+        if bytes < was
+            && let Some(session) = connection.session
+        {
+            self.pump(session, now);
+        }
+    }
+
+    /// True while a connection's packets are not to be read, since it does not take what it is owed.
+    #[must_use]
+    pub fn is_choked(&self, conn: ConnId) -> bool {
+        self.connections.get(&conn).is_some_and(|c| c.unsent > self.config.backlog)
     }
 
     /// The connection ended without the broker's doing.
     pub fn handle_closed(&mut self, conn: ConnId, now: Instant) {
-        self.drop_connection(conn, true, now);
+        self.leave_session(conn, true, now);
+        self.forget_connection(conn);
     }
 
     /// Does what is due up to `now`.
@@ -132,8 +174,7 @@ impl Broker {
             match timer {
                 Timer::Silence(conn) => self.check_silence(conn, now),
                 Timer::SessionEnd(session) => {
-                    let over = self.session(session).is_some_and(|s| s.ends_at.is_some_and(|end| end <= now));
-                    if over {
+                    if self.session(session).is_some_and(|s| s.ends_at.is_some_and(|end| end <= now)) {
                         self.end_session(session, now);
                     }
                 }
@@ -175,7 +216,10 @@ impl Broker {
 
     /// The owner has closed a connection that it was told to close.
     pub fn forget_connection(&mut self, conn: ConnId) {
-        self.connections.remove(&conn);
+        if let Some(connection) = self.connections.remove(&conn) {
+            self.partial -= connection.partial.len();
+            self.unsent -= connection.unsent;
+        }
     }
 
     /// How many connections there are, and how many sessions.
@@ -184,18 +228,26 @@ impl Broker {
         (self.connections.len(), self.by_client.len())
     }
 
+    /// Bytes of all messages, unfinished packets and unsent output.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        self.kept.load(Ordering::Relaxed) + self.partial + self.unsent
+    }
+
     // ---- packets ----
 
     fn packets(&mut self, conn: ConnId, bytes: &[u8], now: Instant) -> usize {
         let mut used = 0;
-        while let Some(connection) = self.connections.get(&conn) {
+        while let Some(connection) = self.connections.get_mut(&conn) {
             if connection.closing {
                 return bytes.len();
             }
-            let version = connection.version;
-            match codec::decode(&bytes[used..], version, Sender::Client, self.config.max_packet) {
+            let known = connection.session.is_some();
+            let most = if known { self.config.max_packet } else { self.config.max_packet.min(MAX_CONNECT) };
+            match codec::decode(&bytes[used..], connection.version, Sender::Client, most) {
                 Ok(Some((packet, length))) => {
                     used += length;
+                    connection.last_packet = now;
                     self.packet(conn, &packet, now);
                 }
                 Ok(None) => return used,
@@ -209,28 +261,29 @@ impl Broker {
     }
 
     /// [MQTT-4.13.1-1] close; [MQTT-3.1.4-1] before CONNECT without a word, but for an unknown level [MQTT-3.1.2-2].
-    fn malformed(&mut self, conn: ConnId, error: crate::mqtt::error::DecodeError, now: Instant) {
-        use crate::mqtt::error::DecodeError;
+    fn malformed(&mut self, conn: ConnId, error: DecodeError, now: Instant) {
         let Some(connection) = self.connections.get_mut(&conn) else { return };
         if connection.session.is_some() {
-            return self.end(conn, error.reason_code(), now);
+            return self.end(conn, error.reason_code(), &error.to_string(), now);
         }
         if error == DecodeError::ProtocolLevel {
             connection.out.extend_from_slice(&[0x20, 2, 0, 1]); // 3.1.1: unacceptable protocol version
             self.touch(conn);
         }
+        self.note(conn, 1, || format!("refused: {error}"));
         self.close(conn, false, now);
     }
 
     fn packet(&mut self, conn: ConnId, packet: &Packet<'_>, now: Instant) {
+        self.note(conn, 2, || notes::describe("<", packet));
         let Some(connection) = self.connections.get(&conn) else { return };
         let Some(session) = connection.session else {
             // [MQTT-3.1.0-1] the first packet is CONNECT.
-            return if let Packet::Connect(connect) = packet {
-                self.connect(conn, connect, now);
-            } else {
-                self.close(conn, false, now);
-            };
+            if let Packet::Connect(connect) = packet {
+                return self.connect(conn, connect, now);
+            }
+            self.note(conn, 1, || "refused: its first packet is no CONNECT [MQTT-3.1.0-1]".to_owned());
+            return self.close(conn, false, now);
         };
         match packet {
             Packet::Publish(publish) => self.publish(conn, session, publish, now),
@@ -240,21 +293,40 @@ impl Broker {
             Packet::PubComp(ack) => self.pubcomp(session, ack, now),
             Packet::Subscribe(subscribe) => self.subscribe(conn, session, subscribe, now),
             Packet::Unsubscribe(unsubscribe) => self.unsubscribe(conn, session, unsubscribe),
-            Packet::PingReq => self.send(conn, &Packet::PingResp), // [MQTT-3.12.4-1]
+            Packet::PingReq => drop(self.send(conn, &Packet::PingResp)), // [MQTT-3.12.4-1]
             Packet::Disconnect(reason) => self.disconnect(conn, session, reason, now),
-            // A second CONNECT [MQTT-3.1.0-2]; AUTH without an authentication begun.
-            _ => self.end(conn, 0x82, now),
+            Packet::Connect(_) => self.end(conn, 0x82, "a second CONNECT [MQTT-3.1.0-2]", now),
+            _ => self.end(conn, 0x82, "AUTH without an authentication begun", now),
         }
     }
 
     // ---- output ----
 
-    /// Encodes a packet to a connection.
-    pub(super) fn send(&mut self, conn: ConnId, packet: &Packet<'_>) {
-        let Some(connection) = self.connections.get_mut(&conn) else { return };
-        if !connection.frozen {
-            codec::encode(packet, connection.version, &mut connection.out);
-            self.touch(conn);
+    /// Encodes a packet to a connection, if it is not larger than that accepts [MQTT-3.1.2-24]; whether it was.
+    pub(super) fn send(&mut self, conn: ConnId, packet: &Packet<'_>) -> bool {
+        self.note(conn, 2, || notes::describe(">", packet));
+        let Some(connection) = self.connections.get_mut(&conn) else { return true };
+        if connection.frozen {
+            return true;
+        }
+        let before = connection.out.len();
+        codec::encode(packet, connection.version, &mut connection.out);
+        let fits = connection.out.len() - before <= connection.max_packet;
+        if !fits {
+            connection.out.truncate(before);
+        }
+        self.touch(conn);
+        fits
+    }
+
+    /// Sends a packet with its reason in words, and without if that would be too large for the client [MQTT-3.2.2-19]
+    /// [MQTT-3.4.2-2] [MQTT-3.5.2-2] [MQTT-3.9.2-1] [MQTT-3.14.2-3].
+    pub(super) fn send_with_reason(&mut self, conn: ConnId, why: &str, packet: &Packet<'_>) {
+        let mut p = PropertiesBuf::default();
+        p.push(Property::ReasonString(why));
+        let told = self.is_v5(conn) && !why.is_empty() && self.send(conn, &with(packet, p.as_properties()));
+        if !told {
+            self.send(conn, packet);
         }
     }
 
@@ -267,10 +339,23 @@ impl Broker {
         }
     }
 
+    /// True if a connection takes more messages: not too much waits for it, nor for all together.
+    pub(super) fn has_room(config: &Config, connection: &Connection, unsent: usize) -> bool {
+        let pending = connection.pending();
+        pending == 0 || (pending < config.backlog && unsent < config.memory)
+    }
+
+    /// Output that waits at the owner, of all connections.
+    pub(super) fn all_unsent(&self) -> usize {
+        self.unsent
+    }
+
     /// Ends a connection with a reason: DISCONNECT in 5.0, without a word before.
-    pub(super) fn end(&mut self, conn: ConnId, reason: u8, now: Instant) {
+    pub(super) fn end(&mut self, conn: ConnId, reason: u8, why: &str, now: Instant) {
+        self.note(conn, 1, || format!("ended with {reason:#04x}: {why}"));
         if self.connections.get(&conn).is_some_and(|c| c.version == Version::V5) {
-            self.send(conn, &Packet::Disconnect(Reason { reason, properties: Properties::EMPTY }));
+            let properties = Properties::EMPTY;
+            self.send_with_reason(conn, why, &Packet::Disconnect(Reason { reason, properties }));
         }
         self.close(conn, true, now);
     }
@@ -280,16 +365,12 @@ impl Broker {
         self.leave_session(conn, with_will, now);
         if let Some(connection) = self.connections.get_mut(&conn) {
             connection.closing = true;
+            self.partial -= std::mem::take(&mut connection.partial).len();
             self.closes.push_back(conn);
         }
     }
 
-    fn drop_connection(&mut self, conn: ConnId, with_will: bool, now: Instant) {
-        self.leave_session(conn, with_will, now);
-        self.connections.remove(&conn);
-    }
-
-    // ---- sessions ----
+    // ---- sessions and timers ----
 
     pub(super) fn session(&self, index: u32) -> Option<&Session> {
         self.sessions.get(index as usize)?.as_ref()
@@ -299,90 +380,14 @@ impl Broker {
         self.sessions.get_mut(index as usize)?.as_mut()
     }
 
-    pub(super) fn new_session(&mut self, client_id: &str) -> u32 {
-        let index = self.free_sessions.pop().unwrap_or_else(|| {
-            self.sessions.push(None);
-            u32::try_from(self.sessions.len() - 1).expect("fewer than 2^32 sessions")
-        });
-        self.sessions[index as usize] = Some(Session::new(client_id));
-        self.by_client.insert(client_id.into(), index);
-        index
+    pub(super) fn is_v5(&self, conn: ConnId) -> bool {
+        self.connections.get(&conn).is_some_and(|c| c.version == Version::V5)
     }
 
-    /// Takes a session away with all that belongs to it; its delayed will is due now [MQTT-3.1.2-8].
-    pub(super) fn end_session(&mut self, index: u32, now: Instant) {
-        self.fire_delayed_will(index, now);
-        let Some(session) = self.sessions.get_mut(index as usize).and_then(Option::take) else { return };
-        for filter in session.subscriptions.keys() {
-            let (share, proper) = super::subscribe::parts(filter);
-            self.router.unsubscribe(proper, share, index);
-        }
-        self.held_back.remove(&index);
-        self.by_client.remove(&session.client_id);
-        self.free_sessions.push(index);
+    /// What the messages kept anywhere weigh, and `more`, is within the limit.
+    pub(super) fn has_memory_for(&self, more: usize) -> bool {
+        self.memory() + more <= self.config.memory
     }
-
-    /// The connection leaves its session: the will, the expiry, what the defects forget.
-    fn leave_session(&mut self, conn: ConnId, with_will: bool, now: Instant) {
-        let Some(connection) = self.connections.get_mut(&conn) else { return };
-        let Some(index) = connection.session.take() else { return };
-        let will = connection.will.take();
-        let (forget_ids, forget_flight) =
-            (self.config.defects.strikes(Defect::ForgetQos2Ids), self.config.defects.strikes(Defect::ForgetInFlight));
-        let Some(session) = self.session_mut(index) else { return };
-        session.connection = None;
-        if forget_ids {
-            session.received.clear();
-        }
-        if forget_flight {
-            session.in_flight.clear();
-        }
-        let expiry = session.expiry;
-        if let Some(will) = will.filter(|_| with_will) {
-            let delay = will.delay.min(expiry);
-            if delay == 0 {
-                self.publish_message(will.message, now);
-            } else {
-                let due = now + Duration::from_secs(delay.into());
-                self.delayed_wills.insert(index, (due, will));
-                self.arm(Some(due), Timer::Will(index));
-            }
-        }
-        match expiry {
-            0 => self.end_session(index, now),
-            u32::MAX => {}
-            seconds => {
-                let end = now + Duration::from_secs(seconds.into());
-                if let Some(session) = self.session_mut(index) {
-                    session.ends_at = Some(end);
-                }
-                self.arm(Some(end), Timer::SessionEnd(index));
-            }
-        }
-    }
-
-    fn fire_delayed_will(&mut self, session: u32, now: Instant) {
-        if let Some((_, will)) = self.delayed_wills.remove(&session) {
-            self.publish_message(will.message, now);
-        }
-    }
-
-    /// [MQTT-3.14.4-3] the will is discarded (5.0: with reason 0x00 alone); 5.0 may set a new expiry, not from zero.
-    fn disconnect(&mut self, conn: ConnId, session: u32, reason: &Reason<'_>, now: Instant) {
-        use crate::mqtt::properties::Property;
-        let expiry =
-            reason.properties.find(|p| if let Property::SessionExpiryInterval(s) = p { Some(s) } else { None });
-        if let (Some(expiry), Some(state)) = (expiry, self.session_mut(session)) {
-            if state.expiry == 0 && expiry != 0 {
-                return self.end(conn, 0x82, now);
-            }
-            state.expiry = expiry;
-        }
-        let lie = self.config.defects.strikes(Defect::WillOnDisconnect);
-        self.close(conn, reason.reason != 0 || lie, now);
-    }
-
-    // ---- timers ----
 
     pub(super) fn arm(&mut self, at: Option<Instant>, timer: Timer) {
         if let Some(at) = at {
@@ -390,17 +395,34 @@ impl Broker {
         }
     }
 
-    /// [MQTT-3.1.2-22] (3.1.1: -24): silent for one and a half times the keep alive.
+    /// [MQTT-3.1.2-22] (3.1.1: -24): no packet for one and a half times the keep alive, or no CONNECT in time.
     fn check_silence(&mut self, conn: ConnId, now: Instant) {
         let Some(connection) = self.connections.get(&conn).filter(|c| !c.closing) else { return };
         match connection.deadline() {
-            Some(at) if at <= now => self.end(conn, 0x8D, now),
-            at => self.arm(at, Timer::Silence(conn)),
+            Some(at) if at > now => self.arm(Some(at), Timer::Silence(conn)),
+            Some(_) if connection.session.is_none() => {
+                self.note(conn, 1, || "refused: no CONNECT in time".to_owned());
+                self.close(conn, false, now);
+            }
+            Some(_) => self.end(conn, 0x8D, "nothing came for one and a half times the keep alive", now),
+            None => {}
         }
     }
 
     /// The QoS that this broker grants.
     pub(super) fn granted(&self, qos: QoS) -> QoS {
         qos.min(QoS::from_u8(self.config.max_qos).unwrap_or(QoS::ExactlyOnce))
+    }
+}
+
+/// The same packet with properties, if it may have some.
+fn with<'a>(packet: &Packet<'a>, properties: Properties<'a>) -> Packet<'a> {
+    match *packet {
+        Packet::ConnAck(p) => Packet::ConnAck(ConnAck { properties, ..p }),
+        Packet::PubAck(p) => Packet::PubAck(Ack { properties, ..p }),
+        Packet::PubRec(p) => Packet::PubRec(Ack { properties, ..p }),
+        Packet::SubAck(p) => Packet::SubAck(Codes { properties, ..p }),
+        Packet::Disconnect(p) => Packet::Disconnect(Reason { properties, ..p }),
+        other => other,
     }
 }

@@ -4,9 +4,10 @@ use crate::mqtt::QoS;
 use crate::mqtt::properties::{PropertiesBuf, Property};
 use crate::time::Instant;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// One application message.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Message {
     pub topic: Box<str>,
     pub payload: Box<[u8]>,
@@ -16,12 +17,44 @@ pub(super) struct Message {
     pub properties: Box<[u8]>,
     /// When it expires (5.0).
     pub expires: Option<Instant>,
-    /// The session that published it, for No Local.
-    pub from: u32,
+    /// Identifier of the client that published it, for No Local.
+    pub from: Arc<str>,
+    /// Its share of the broker's memory.
+    pub _charge: Charge,
+}
+
+/// Bytes of a count that all messages share, given back when the message goes.
+#[derive(Debug)]
+pub(super) struct Charge {
+    total: Arc<AtomicUsize>,
+    bytes: usize,
+}
+
+impl Charge {
+    /// What a message weighs beside its topic, payload and properties: itself, its share of a table, its allocations.
+    const OVERHEAD: usize = size_of::<Message>() + 64;
+
+    pub fn new(total: &Arc<AtomicUsize>, variable: usize) -> Self {
+        let bytes = variable + Self::OVERHEAD;
+        total.fetch_add(bytes, Ordering::Relaxed);
+        Self { total: Arc::clone(total), bytes }
+    }
+}
+
+impl Clone for Charge {
+    fn clone(&self) -> Self {
+        Self::new(&self.total, self.bytes - Self::OVERHEAD)
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.total.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
 }
 
 /// A message on its way to one session.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Delivery {
     pub message: Arc<Message>,
     /// The lower of published and granted.
@@ -34,7 +67,7 @@ pub(super) struct Delivery {
 
 impl Delivery {
     /// The properties of the PUBLISH that goes out, with what is left of the expiry [MQTT-3.3.2-6].
-    pub fn properties(&self, now: Instant) -> PropertiesBuf {
+    pub fn properties(&self, alias: Option<u16>, now: Instant) -> PropertiesBuf {
         let mut out = PropertiesBuf::default();
         for property in PropertiesBuf::from_checked(&self.message.properties).iter() {
             match property {
@@ -48,6 +81,9 @@ impl Delivery {
                     out.push(other);
                 }
             }
+        }
+        if let Some(alias) = alias {
+            out.push(Property::TopicAlias(alias));
         }
         for id in &self.identifiers {
             out.push(Property::SubscriptionIdentifier(*id));

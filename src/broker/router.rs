@@ -15,6 +15,7 @@ pub(super) struct Entry {
 
 #[derive(Debug, Default)]
 struct Share {
+    /// By session.
     members: Vec<Entry>,
     /// Whose turn it is.
     next: usize,
@@ -23,6 +24,7 @@ struct Share {
 #[derive(Debug, Default)]
 struct Node {
     children: BTreeMap<Box<str>, Node>,
+    /// By session.
     entries: Vec<Entry>,
     shares: BTreeMap<Box<str>, Share>,
 }
@@ -43,6 +45,17 @@ pub(super) struct Match {
     pub identifiers: Vec<u32>,
 }
 
+impl Match {
+    fn of(entry: &Entry) -> Self {
+        Self {
+            session: entry.session,
+            qos: entry.options.qos,
+            retain_as_published: entry.options.retain_as_published,
+            identifiers: if entry.identifier == 0 { Vec::new() } else { vec![entry.identifier] },
+        }
+    }
+}
+
 /// All subscriptions of a broker.
 #[derive(Debug, Default)]
 pub(super) struct Router {
@@ -57,13 +70,13 @@ impl Router {
             Some(group) => &mut node.shares.entry(group.into()).or_default().members,
             None => &mut node.entries,
         };
-        match entries.iter_mut().find(|e| e.session == entry.session) {
-            Some(old) => {
-                *old = entry; // [MQTT-3.8.4-3]
+        match entries.binary_search_by_key(&entry.session, |e| e.session) {
+            Ok(at) => {
+                entries[at] = entry; // [MQTT-3.8.4-3]
                 false
             }
-            None => {
-                entries.push(entry);
+            Err(at) => {
+                entries.insert(at, entry);
                 true
             }
         }
@@ -102,23 +115,24 @@ impl Router {
     /// that is connected goes before one that is not.
     pub fn matches(&mut self, topic: &str, from: u32, online: impl Fn(u32) -> bool, out: &mut Vec<Match>) {
         let dollar = topic.starts_with('$');
+        let (mut nodes, mut shared) = (0, Vec::new());
         Self::walk(&mut self.root, Some(topic), dollar, &mut |node| {
-            for entry in &node.entries {
-                if !(entry.options.no_local && entry.session == from) {
-                    add(entry, out); // [MQTT-3.8.3-3]
-                }
-            }
+            nodes += usize::from(!node.entries.is_empty());
+            // [MQTT-3.8.3-3]
+            let wanted = node.entries.iter().filter(|e| !(e.options.no_local && e.session == from));
+            out.extend(wanted.map(Match::of));
             for share in node.shares.values_mut() {
                 let n = share.members.len();
                 let chosen = (0..n).map(|i| (share.next + i) % n).find(|i| online(share.members[*i].session));
                 let chosen = chosen.unwrap_or(share.next % n);
                 share.next = (chosen + 1) % n;
-                let Entry { session, options, identifier } = share.members[chosen];
-                let identifiers = if identifier == 0 { Vec::new() } else { vec![identifier] };
-                let retain_as_published = options.retain_as_published;
-                out.push(Match { session, qos: options.qos, retain_as_published, identifiers });
+                shared.push(Match::of(&share.members[chosen]));
             }
         });
+        if nodes > 1 {
+            merge(out);
+        }
+        out.append(&mut shared);
     }
 
     /// Visits every node whose filter matches. A wildcard at the first level matches no `$` topic [MQTT-4.7.2-1].
@@ -138,17 +152,17 @@ impl Router {
 }
 
 /// Several matching subscriptions of one session give one copy, at the highest QoS, with all identifiers.
-fn add(entry: &Entry, out: &mut Vec<Match>) {
-    let identifier = (entry.identifier != 0).then_some(entry.identifier);
-    let retain_as_published = entry.options.retain_as_published;
-    if let Some(m) = out.iter_mut().find(|m| m.session == entry.session) {
-        m.qos = m.qos.max(entry.options.qos);
-        m.retain_as_published |= retain_as_published;
-        m.identifiers.extend(identifier);
-    } else {
-        let identifiers = identifier.into_iter().collect();
-        out.push(Match { session: entry.session, qos: entry.options.qos, retain_as_published, identifiers });
-    }
+fn merge(matches: &mut Vec<Match>) {
+    matches.sort_by_key(|m| m.session);
+    matches.dedup_by(|later, first| {
+        let same = later.session == first.session;
+        if same {
+            first.qos = first.qos.max(later.qos);
+            first.retain_as_published |= later.retain_as_published;
+            first.identifiers.append(&mut later.identifiers);
+        }
+        same
+    });
 }
 
 #[cfg(test)]

@@ -3,17 +3,19 @@
 
 use super::{Broker, Config, ConnId, Output};
 use crate::clock::Clock;
-use crate::time::{Duration, nanos};
+use crate::time::{Duration, Instant, nanos};
 use crate::transport::{self, Kind, Layer};
 use rustix::event::epoll;
 use rustix::fd::{AsFd, OwnedFd};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Token of the first listener; the others count down from it.
 const LISTENER: u64 = u64::MAX;
+/// How long a connection that the broker has ended may take to accept the broker's last words (*assumed*).
+const LINGER: Duration = Duration::from_secs(5);
 
 /// Set by SIGTERM and SIGINT.
 static STOP: AtomicBool = AtomicBool::new(false);
@@ -42,8 +44,10 @@ pub struct Server {
     clients: BTreeMap<u32, Client>,
     next: u32,
     clock: Clock,
-    verbose: bool,
     buffer: Vec<u8>,
+    out: Vec<u8>,
+    /// Ended by the broker, with something unsent; and when their time is over.
+    lingering: VecDeque<(Instant, u32)>,
 }
 
 impl Server {
@@ -51,8 +55,8 @@ impl Server {
     ///
     /// # Errors
     /// If the address cannot be had.
-    pub fn bind(address: SocketAddr, config: Config, verbose: bool) -> io::Result<Self> {
-        let mut server = Self::new(config, verbose)?;
+    pub fn bind(address: SocketAddr, config: Config) -> io::Result<Self> {
+        let mut server = Self::new(config)?;
         server.listen(address, transport::Server::new(Kind::Tcp, None).map_err(io::Error::other)?)?;
         Ok(server)
     }
@@ -61,7 +65,7 @@ impl Server {
     ///
     /// # Errors
     /// If the system gives no epoll.
-    pub fn new(config: Config, verbose: bool) -> io::Result<Self> {
+    pub fn new(config: Config) -> io::Result<Self> {
         // A broker is asked for more connections than the usual soft limit of 1,024 descriptors.
         let mut limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
         limit.current = limit.maximum;
@@ -76,9 +80,15 @@ impl Server {
             clients: BTreeMap::new(),
             next: 0,
             clock: Clock::start(),
-            verbose,
             buffer: vec![0; 256 * 1024],
+            out: Vec::new(),
+            lingering: VecDeque::new(),
         })
+    }
+
+    /// How much to tell on standard error: 0 nothing, 1 each connection's beginning and end, 2 each packet too.
+    pub fn tell(&mut self, detail: u8) {
+        self.broker.tell(detail);
     }
 
     /// Listens on one more address; where it listens then, which tells the port that was asked for as 0.
@@ -140,14 +150,29 @@ impl Server {
             let now = self.clock.now();
             self.broker.handle_deadline(now);
             self.write_all();
+            self.end_lingering(now);
+            for (conn, line) in self.broker.take_notes() {
+                eprintln!("{:?} connection {}: {line}", self.clock.now(), conn.0);
+            }
         }
         Ok(())
+    }
+
+    fn end_lingering(&mut self, now: Instant) {
+        while let Some((_, id)) = self.lingering.front().copied().filter(|(until, _)| *until <= now) {
+            self.lingering.pop_front();
+            if self.clients.get(&id).is_some_and(|c| c.closing) {
+                self.remove(id);
+            }
+        }
     }
 
     /// Until the next timer, or a second, so that a signal between two waits is noticed.
     fn wait(&self) -> rustix::time::Timespec {
         let now = self.clock.now();
-        let until = self.broker.next_deadline().map_or(Duration::from_secs(1), |at| at.since(now));
+        let lingering = self.lingering.front().map(|(until, _)| *until);
+        let next = self.broker.next_deadline().into_iter().chain(lingering).min();
+        let until = next.map_or(Duration::from_secs(1), |at| at.since(now));
         let wait = nanos(until.min(Duration::from_secs(1)));
         rustix::time::Timespec {
             tv_sec: i64::try_from(wait / 1_000_000_000).unwrap_or(1),
@@ -158,8 +183,8 @@ impl Server {
     fn accept(&mut self, listener: usize) {
         // Bounded, so that a flood of connections does not starve those that are there.
         for _ in 0..1024 {
-            let stream = match self.listeners[listener].0.accept() {
-                Ok((stream, _)) => stream,
+            let (stream, from) = match self.listeners[listener].0.accept() {
+                Ok(accepted) => accepted,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) => {
                     eprintln!("cannot accept a connection: {error}");
@@ -175,20 +200,19 @@ impl Server {
             self.next = self.next.wrapping_add(1);
             let layer = self.listeners[listener].1.begin().map(Box::new);
             self.clients.insert(id, Client { stream, unsent: Vec::new(), closing: false, layer });
+            self.broker.note(ConnId(id), 1, || format!("from {from}"));
             self.broker.handle_open(ConnId(id), self.clock.now());
-            self.log(id, "open");
         }
     }
 
     fn read(&mut self, id: u32) {
         let Some(client) = self.clients.get_mut(&id) else { return };
         if client.closing {
-            return self.remove(id, "closed");
+            return self.drain(id);
         }
         match client.stream.read(&mut self.buffer) {
             Ok(0) => {
-                self.broker.handle_closed(ConnId(id), self.clock.now());
-                self.remove(id, "closed by the client");
+                self.lose(id, "closed by its client");
             }
             Ok(n) if client.layer.is_some() => self.unwrap(id, n),
             Ok(n) => {
@@ -196,10 +220,25 @@ impl Server {
                 self.broker.handle_bytes(ConnId(id), &self.buffer[..n], now);
             }
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
-            Err(_) => {
-                self.broker.handle_closed(ConnId(id), self.clock.now());
-                self.remove(id, "reset");
-            }
+            Err(error) => self.lose(id, &error.to_string()),
+        }
+    }
+
+    /// A connection ended without the broker's doing.
+    fn lose(&mut self, id: u32, why: &str) {
+        self.broker.note(ConnId(id), 1, || why.to_owned());
+        self.broker.handle_closed(ConnId(id), self.clock.now());
+        self.remove(id);
+    }
+
+    /// What a client still says to a connection that the broker has ended is read and dropped, so that the kernel does not
+    /// reset it before the broker's last words have arrived.
+    fn drain(&mut self, id: u32) {
+        let Some(client) = self.clients.get_mut(&id) else { return };
+        match client.stream.read(&mut self.buffer) {
+            Ok(n) if n > 0 => {}
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+            _ => self.remove(id),
         }
     }
 
@@ -216,8 +255,7 @@ impl Server {
             self.broker.handle_bytes(ConnId(id), &app, now);
         }
         if ended {
-            self.broker.handle_closed(ConnId(id), now);
-            self.remove(id, &result.map_or_else(|why| why.to_string(), |()| "closed by the client".into()));
+            self.lose(id, &result.map_or_else(|why| why.to_string(), |()| "closed by its client".into()));
         }
         app.clear();
         wire.clear();
@@ -240,29 +278,29 @@ impl Server {
     }
 
     fn write_all(&mut self) {
-        let mut out = Vec::new();
+        let mut out = std::mem::take(&mut self.out);
         let mut closed: BTreeSet<u32> = BTreeSet::new();
         while let Some(output) = self.broker.poll_output() {
-            match output {
-                Output::Write(conn) => {
-                    out.clear();
-                    self.broker.take_output(conn, &mut out);
-                    self.send(conn.0, &out, false);
-                }
-                Output::Close(conn) => {
-                    out.clear();
-                    self.broker.take_output(conn, &mut out);
-                    self.send(conn.0, &out, true);
-                    closed.insert(conn.0);
-                }
+            let (Output::Write(conn) | Output::Close(conn)) = output;
+            let last = output == Output::Close(conn);
+            out.clear();
+            self.broker.take_output(conn, &mut out);
+            self.send(conn.0, &out, last);
+            if last {
+                closed.insert(conn.0);
             }
         }
+        out.clear();
+        self.out = out;
         for id in closed {
             self.broker.forget_connection(ConnId(id));
             if let Some(client) = self.clients.get_mut(&id) {
                 client.closing = true;
                 if client.unsent.is_empty() {
-                    self.remove(id, "closed by the broker");
+                    self.remove(id);
+                } else {
+                    self.lingering.push_back((self.clock.now() + LINGER, id));
+                    self.watch(id);
                 }
             }
         }
@@ -271,13 +309,11 @@ impl Server {
     /// Writes what is unsent and then `more`; what the socket does not take waits for it.
     fn flush(&mut self, id: u32, more: &[u8]) {
         let Some(client) = self.clients.get_mut(&id) else { return };
-        let had_unsent = !client.unsent.is_empty();
-        let direct = if had_unsent {
+        let before = client.unsent.len();
+        let direct = before == 0;
+        if !direct {
             client.unsent.extend_from_slice(more);
-            false
-        } else {
-            true
-        };
+        }
         let bytes: &[u8] = if direct { more } else { &client.unsent };
         let mut written = 0;
         while written < bytes.len() {
@@ -293,26 +329,31 @@ impl Server {
         } else {
             client.unsent.drain(..written);
         }
-        let has_unsent = !client.unsent.is_empty();
-        if has_unsent != had_unsent {
-            let flags = if has_unsent { epoll::EventFlags::IN | epoll::EventFlags::OUT } else { epoll::EventFlags::IN };
-            let _ = epoll::modify(&self.epoll, client.stream.as_fd(), epoll::EventData::new_u64(u64::from(id)), flags);
+        let after = client.unsent.len();
+        if after == 0 && !direct {
+            client.unsent = Vec::new();
         }
-        if client.closing && !has_unsent {
-            self.remove(id, "closed by the broker");
+        if after == 0 && client.closing {
+            return self.remove(id);
+        }
+        if before != after {
+            self.broker.handle_unsent(ConnId(id), after, self.clock.now());
+            self.watch(id);
         }
     }
 
-    fn remove(&mut self, id: u32, why: &str) {
+    /// Tells the system what to wake for: output while some is unsent, input unless the client does not read its own.
+    fn watch(&self, id: u32) {
+        let Some(client) = self.clients.get(&id) else { return };
+        let mut flags = epoll::EventFlags::empty();
+        flags.set(epoll::EventFlags::IN, !self.broker.is_choked(ConnId(id)));
+        flags.set(epoll::EventFlags::OUT, !client.unsent.is_empty());
+        let _ = epoll::modify(&self.epoll, client.stream.as_fd(), epoll::EventData::new_u64(u64::from(id)), flags);
+    }
+
+    fn remove(&mut self, id: u32) {
         if let Some(client) = self.clients.remove(&id) {
             let _ = epoll::delete(&self.epoll, client.stream.as_fd());
-            self.log(id, why);
-        }
-    }
-
-    fn log(&self, id: u32, what: &str) {
-        if self.verbose {
-            eprintln!("{:?} connection {id}: {what}; {} connected", self.clock.now(), self.clients.len());
         }
     }
 }

@@ -7,6 +7,7 @@ use crate::mqtt::packet::SubscribeOptions;
 use crate::mqtt::{PacketId, QoS};
 use crate::time::Instant;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 /// How far an exchange with the client is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -28,15 +29,18 @@ pub(super) struct InFlight {
 /// A session.
 #[derive(Debug)]
 pub(super) struct Session {
-    pub client_id: Box<str>,
+    pub client_id: Arc<str>,
     pub connection: Option<ConnId>,
     /// Seconds it outlives its connection; `u32::MAX` for ever; 0 ends with it.
     pub expiry: u32,
     /// When it ends, while it is not connected.
     pub ends_at: Option<Instant>,
     pub subscriptions: BTreeMap<Box<str>, (SubscribeOptions, u32)>,
+    /// In the order of their first sending; at most a window, so that a search from the front, where the next
+    /// acknowledgement usually is, beats any table.
     pub in_flight: VecDeque<InFlight>,
     pub waiting: VecDeque<Delivery>,
+    /// QoS 2 identifiers that the client has not released.
     pub received: BTreeSet<PacketId>,
     last_id: u16,
 }

@@ -1,14 +1,14 @@
-//! SUBSCRIBE, UNSUBSCRIBE, and the retained messages that a subscription brings.
+//! SUBSCRIBE and UNSUBSCRIBE.
 
 use super::core::{Broker, ConnId};
-use super::message::{Delivery, Message};
 use super::router::Entry;
 use crate::mqtt::packet::{Codes, Packet, Subscribe, SubscribeOptions, Unsubscribe};
 use crate::mqtt::properties::{Properties, Property};
 use crate::mqtt::topic::split_share;
-use crate::promise::filter_matches;
 use crate::time::Instant;
-use std::sync::Arc;
+
+/// Most levels of a filter, as mosquitto has it: the tree is walked level by level.
+const MOST_LEVELS: usize = 200;
 
 /// Share group and filter proper.
 pub(super) fn parts(filter: &str) -> (Option<&str>, &str) {
@@ -23,9 +23,15 @@ impl Broker {
         let identifier =
             s.properties.find(|p| if let Property::SubscriptionIdentifier(id) = p { Some(id) } else { None });
         let identifier = identifier.unwrap_or(0);
-        let mut codes = Vec::new();
+        let v5 = self.is_v5(conn);
+        let (mut codes, mut why) = (Vec::new(), "");
         let mut retained: Vec<(String, SubscribeOptions)> = Vec::new();
         for (filter, mut options) in s.filters() {
+            if let Some((reason, text)) = self.refuses_subscription(session, filter) {
+                codes.push(if v5 { reason } else { 0x80 });
+                why = text;
+                continue;
+            }
             options.qos = self.granted(options.qos);
             codes.push(options.qos as u8); // [MQTT-3.8.4-5]
             let (share, proper) = parts(filter);
@@ -40,25 +46,20 @@ impl Broker {
             }
         }
         let ack = Codes { packet_id: s.packet_id, properties: Properties::EMPTY, codes: &codes };
-        self.send(conn, &Packet::SubAck(ack)); // [MQTT-3.8.4-1]
+        self.send_ack(conn, why, &Packet::SubAck(ack)); // [MQTT-3.8.4-1]
         for (filter, options) in retained {
             self.send_retained(session, &filter, options, identifier, now);
         }
     }
 
-    /// [MQTT-3.3.1-8] the RETAIN flag is 1 on them.
-    fn send_retained(&mut self, session: u32, filter: &str, options: SubscribeOptions, identifier: u32, now: Instant) {
-        let found: Vec<Arc<Message>> =
-            self.retained.values().filter(|m| filter_matches(filter, &m.topic)).cloned().collect();
-        for message in found {
-            if message.expires.is_some_and(|at| at <= now) {
-                self.retained.remove(&message.topic);
-                continue;
-            }
-            let qos = options.qos.min(message.qos);
-            let identifiers = if identifier == 0 { Vec::new() } else { vec![identifier] };
-            self.enqueue(session, Delivery { message, qos, retain: true, identifiers }, now);
+    /// Why this session may not have this subscription, with the reason code of 5.0.
+    fn refuses_subscription(&self, session: u32, filter: &str) -> Option<(u8, &'static str)> {
+        let own = &self.session(session)?.subscriptions;
+        if filter.bytes().filter(|b| *b == b'/').count() >= MOST_LEVELS {
+            return Some((0x97, "a filter of more than 200 levels"));
         }
+        let full = own.len() >= self.config.max_subscriptions && !own.contains_key(filter);
+        full.then_some((0x97, "too many subscriptions"))
     }
 
     pub(super) fn unsubscribe(&mut self, conn: ConnId, session: u32, u: &Unsubscribe<'_>) {
@@ -69,10 +70,8 @@ impl Broker {
             let existed = self.session_mut(session).is_some_and(|s| s.subscriptions.remove(filter).is_some());
             codes.push(if existed { 0 } else { 0x11 });
         }
-        let v5 = self.connections.get(&conn).is_some_and(|c| c.version == crate::mqtt::Version::V5);
-        let codes: &[u8] = if v5 { &codes } else { &[] };
-        let ack = Codes { packet_id: u.packet_id, properties: Properties::EMPTY, codes };
         // 3.1.1's UNSUBACK has neither properties nor codes [MQTT-3.10.4-4].
-        self.send(conn, &Packet::UnsubAck(ack));
+        let codes: &[u8] = if self.is_v5(conn) { &codes } else { &[] };
+        self.send(conn, &Packet::UnsubAck(Codes { packet_id: u.packet_id, properties: Properties::EMPTY, codes }));
     }
 }

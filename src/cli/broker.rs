@@ -39,9 +39,70 @@ pub(super) struct Args {
     /// Messages kept for a session beyond its window
     #[arg(long, default_value_t = 100_000, value_name = "N")]
     offline_queue: usize,
-    /// A line for each connection
-    #[arg(short, long)]
-    verbose: bool,
+    #[command(flatten)]
+    limits: Limits,
+    /// A line for each connection's beginning and end; twice: for each packet too
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    verbose: u8,
+}
+
+/// Where its patience ends.
+#[derive(clap::Args)]
+#[command(next_help_heading = "Limits")]
+struct Limits {
+    /// Largest packet accepted, bytes
+    #[arg(long, default_value_t = 16 << 20, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(1..))]
+    max_packet: u32,
+    /// Bytes that may wait for a slow reader
+    #[arg(long, default_value_t = 1 << 20, value_name = "BYTES")]
+    backlog: usize,
+    /// Bytes of all messages, unfinished packets and unsent output together
+    #[arg(long, default_value_t = 1 << 30, value_name = "BYTES")]
+    memory: usize,
+    /// Connections at a time
+    #[arg(long, default_value_t = 1_000_000, value_name = "N")]
+    max_connections: usize,
+    /// Sessions at a time, connected or away
+    #[arg(long, default_value_t = 1_000_000, value_name = "N")]
+    max_sessions: usize,
+    /// Subscriptions of one session
+    #[arg(long, default_value_t = 1000, value_name = "N")]
+    max_subscriptions: usize,
+    /// QoS 1 and 2 messages in flight to one client
+    #[arg(long, default_value_t = 64, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    window: u16,
+    /// 5.0: Receive Maximum told to clients
+    #[arg(long, default_value_t = 1024, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    receive_maximum: u16,
+    /// 5.0: topic aliases in each direction
+    #[arg(long, default_value_t = 32, value_name = "N")]
+    topic_aliases: u16,
+    /// 5.0: longest keep alive, seconds; 0 leaves it to the clients
+    #[arg(long, default_value_t = 0, value_name = "SECONDS")]
+    keep_alive: u16,
+    /// Longest life of a session without its client, seconds; as long as its client says, if not given
+    #[arg(long, default_value_t = u32::MAX, value_name = "SECONDS", hide_default_value = true)]
+    session_expiry: u32,
+}
+
+impl Limits {
+    fn config(&self) -> Config {
+        Config {
+            max_packet: self.max_packet,
+            backlog: self.backlog,
+            memory: self.memory,
+            max_connections: self.max_connections,
+            max_sessions: self.max_sessions,
+            max_subscriptions: self.max_subscriptions,
+            window: self.window,
+            receive_maximum: self.receive_maximum,
+            topic_alias_maximum: self.topic_aliases,
+            topic_aliases_used: self.topic_aliases,
+            keep_alive_maximum: self.keep_alive,
+            session_expiry_maximum: self.session_expiry,
+            ..Config::default()
+        }
+    }
 }
 
 pub(super) fn run(args: &Args) -> u8 {
@@ -63,7 +124,7 @@ pub(super) fn run(args: &Args) -> u8 {
         max_qos: args.max_qos,
         queue_limit: args.offline_queue,
         defects: Defects::new(&strikes),
-        ..Config::default()
+        ..args.limits.config()
     };
     match serve(args, config) {
         Ok(()) => exit::OK,
@@ -78,7 +139,8 @@ pub(super) fn run(args: &Args) -> u8 {
 fn serve(args: &Args, config: Config) -> Result<(), (String, u8)> {
     let files = tls_files(args).map_err(|message| (message, exit::USAGE))?;
     let fail = |e: std::io::Error| (e.to_string(), exit::TARGET);
-    let mut server = Server::new(config, args.verbose).map_err(fail)?;
+    let mut server = Server::new(config).map_err(fail)?;
+    server.tell(args.verbose);
     for (kind, address) in &args.listen {
         let transport = transport::Server::new(*kind, files.as_ref())
             .map_err(|message| (format!("{message}: --cert FILE --key FILE, or --self-signed DIR"), exit::USAGE))?;

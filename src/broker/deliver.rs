@@ -1,0 +1,147 @@
+//! What clients receive: queues, windows, and the broker's side of the hand-shakes.
+
+use super::core::{Broker, ConnId};
+use super::defects::Defect;
+use super::message::Delivery;
+use super::session::{InFlight, Stage};
+use crate::mqtt::packet::{Ack, Packet, Publish};
+use crate::mqtt::properties::{Properties, PropertiesBuf};
+use crate::mqtt::{PacketId, QoS, Version};
+use crate::time::Instant;
+
+impl Broker {
+    /// Sends a message to a session, or queues it, or (QoS 0) drops it where nobody is or takes it.
+    pub(super) fn enqueue(&mut self, index: u32, delivery: Delivery, now: Instant) {
+        let unsent = self.all_unsent();
+        let Some(session) = self.sessions.get_mut(index as usize).and_then(Option::as_mut) else { return };
+        let connection = session.connection.and_then(|c| self.connections.get(&c));
+        if delivery.qos == QoS::AtMostOnce {
+            let Some((conn, connection)) = session.connection.zip(connection) else { return };
+            if Self::has_room(&self.config, connection, unsent) {
+                self.write_publish(conn, &delivery, None, false, now);
+            }
+            return;
+        }
+        if connection.is_none() && self.config.defects.strikes(Defect::DropOffline) {
+            return;
+        }
+        if session.waiting.len() < self.config.queue_limit {
+            session.waiting.push_back(delivery);
+        }
+        self.pump(index, now);
+    }
+
+    /// Sends what waits while the window is open [MQTT-3.3.4-9] and the connection takes it.
+    pub(super) fn pump(&mut self, index: u32, now: Instant) {
+        loop {
+            let ignore = self.config.defects.strikes(Defect::IgnoreReceiveMaximum);
+            let unsent = self.all_unsent();
+            let Some(session) = self.sessions.get_mut(index as usize).and_then(Option::as_mut) else { return };
+            let Some(conn) = session.connection else { return };
+            let Some(connection) = self.connections.get(&conn) else { return };
+            let open = session.in_flight.len() < connection.window || ignore;
+            if !open || session.waiting.is_empty() || !Self::has_room(&self.config, connection, unsent) {
+                return;
+            }
+            let Some(delivery) = session.waiting.pop_front() else { return };
+            if delivery.is_expired(now) {
+                continue;
+            }
+            let Some(id) = session.free_id() else { return session.waiting.push_front(delivery) };
+            session.in_flight.push_back(InFlight { id, stage: Stage::Published, delivery: delivery.clone() });
+            if !self.write_publish(conn, &delivery, Some(id), false, now) {
+                // Too large for this client: as if it had been sent and acknowledged [MQTT-3.1.2-25].
+                if let Some(session) = self.session_mut(index) {
+                    session.in_flight.retain(|f| f.id != id);
+                }
+            }
+        }
+    }
+
+    /// False if the packet is larger than the client accepts [MQTT-3.1.2-24].
+    fn write_publish(&mut self, conn: ConnId, d: &Delivery, id: Option<PacketId>, dup: bool, now: Instant) -> bool {
+        let dup = dup || (d.qos == QoS::AtMostOnce && self.config.defects.strikes(Defect::DupAtQos0));
+        let Some(connection) = self.connections.get_mut(&conn) else { return true };
+        let (mut topic, mut alias) = (&*d.message.topic, None);
+        let properties = if connection.version == Version::V5 {
+            alias = connection.alias_for(topic);
+            if let Some((_, false)) = alias {
+                topic = "";
+            }
+            d.properties(alias.map(|(number, _)| number), now)
+        } else {
+            PropertiesBuf::default()
+        };
+        let publish = Publish {
+            dup,
+            qos: d.qos,
+            retain: d.retain,
+            topic,
+            packet_id: id,
+            properties: properties.as_properties(),
+            payload: &d.message.payload,
+        };
+        let sent = self.send(conn, &Packet::Publish(publish));
+        if let (true, Some((number, true)), Some(connection)) = (sent, alias, self.connections.get_mut(&conn)) {
+            connection.aliases_used.insert(d.message.topic.clone(), number);
+        }
+        sent
+    }
+
+    /// [MQTT-4.4.0-1] after a resume: PUBLISH again with DUP, or PUBREL, with the original identifiers, in order.
+    pub(super) fn resume(&mut self, index: u32, now: Instant) {
+        let reverse = self.config.defects.strikes(Defect::ReverseResume);
+        let Some(session) = self.session_mut(index) else { return };
+        let Some(conn) = session.connection else { return };
+        if reverse {
+            session.waiting.make_contiguous().reverse();
+        }
+        let again: Vec<InFlight> = session.in_flight.iter().cloned().collect();
+        for item in again {
+            match item.stage {
+                Stage::Published => {
+                    self.write_publish(conn, &item.delivery, Some(item.id), true, now);
+                }
+                Stage::Released => {
+                    self.send(conn, &Packet::PubRel(Ack::plain(item.id)));
+                }
+            }
+        }
+        self.pump(index, now);
+    }
+
+    pub(super) fn puback(&mut self, index: u32, ack: &Ack<'_>, now: Instant) {
+        self.finish(index, ack.packet_id, QoS::AtLeastOnce, Stage::Published, now);
+    }
+
+    /// A refusal ends the exchange; the message goes to nobody else [MQTT-4.8.2-6].
+    pub(super) fn pubrec(&mut self, index: u32, ack: &Ack<'_>, now: Instant) {
+        if ack.reason >= 0x80 {
+            return self.finish(index, ack.packet_id, QoS::ExactlyOnce, Stage::Published, now);
+        }
+        let Some(session) = self.session_mut(index) else { return };
+        let Some(conn) = session.connection else { return };
+        let known = session.position(ack.packet_id, QoS::ExactlyOnce);
+        if let Some(at) = known {
+            session.in_flight[at].stage = Stage::Released;
+        }
+        let reason = if known.is_some() || !self.is_v5(conn) { 0 } else { 0x92 };
+        let answer = Ack { packet_id: ack.packet_id, reason, properties: Properties::EMPTY };
+        self.send(conn, &Packet::PubRel(answer)); // [MQTT-4.3.3-4]
+    }
+
+    pub(super) fn pubcomp(&mut self, index: u32, ack: &Ack<'_>, now: Instant) {
+        self.finish(index, ack.packet_id, QoS::ExactlyOnce, Stage::Released, now);
+    }
+
+    /// An exchange is over, if there is one that has come that far; the next in the queue may go.
+    fn finish(&mut self, index: u32, id: PacketId, qos: QoS, stage: Stage, now: Instant) {
+        if let Some(session) = self.session_mut(index)
+            && let Some(at) = session.position(id, qos)
+            && session.in_flight[at].stage == stage
+        {
+            session.in_flight.remove(at);
+            self.pump(index, now);
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Where most deliberate defects strike: on the way from a publisher to the sessions. Without defects, the honest way.
+
+use super::core::Broker;
+use super::defects::Defect;
+use super::message::{Delivery, Message};
+use crate::mqtt::QoS;
+use crate::promise::filter_matches;
+use crate::time::Instant;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What defects remember.
+#[derive(Debug, Default)]
+pub(super) struct Sabotage {
+    /// A message held back, by session.
+    held_back: BTreeMap<u32, Delivery>,
+    last_topic: Box<str>,
+}
+
+impl Sabotage {
+    pub fn forget_session(&mut self, session: u32) {
+        self.held_back.remove(&session);
+    }
+}
+
+impl Broker {
+    /// Defects that spoil a message for everybody.
+    pub(super) fn damage(&mut self, message: &mut Message) {
+        if self.config.defects.is_empty() {
+            return;
+        }
+        if self.config.defects.strikes(Defect::CorruptPayload)
+            && let Some(byte) = message.payload.last_mut()
+        {
+            *byte ^= 0x20;
+        }
+        if self.config.defects.strikes(Defect::TruncatePayload) && !message.payload.is_empty() {
+            message.payload = message.payload[..message.payload.len() - 1].into();
+        }
+    }
+
+    /// After a message was handed on to those it was for.
+    pub(super) fn after_routing(&mut self, message: &Arc<Message>, now: Instant) {
+        if self.config.defects.is_empty() {
+            return;
+        }
+        self.misroute(message, now);
+        self.sabotage.last_topic = message.topic.clone();
+    }
+
+    /// Somebody who has no matching filter gets it.
+    fn misroute(&mut self, message: &Arc<Message>, now: Instant) {
+        if !self.config.defects.strikes(Defect::Misroute) {
+            return;
+        }
+        let matches = |f: &str| filter_matches(super::subscribe::parts(f).1, &message.topic);
+        let victim = self.sessions.iter().zip(0..).find_map(|(session, index)| {
+            let session = session.as_ref().filter(|s| s.connection.is_some())?;
+            (!session.subscriptions.keys().any(|f| matches(f))).then_some(index)
+        });
+        if let Some(victim) = victim {
+            let message = Arc::clone(message);
+            let delivery = Delivery { message, qos: QoS::AtMostOnce, retain: false, identifiers: Vec::new() };
+            self.hand_over(victim, delivery, now);
+        }
+    }
+
+    /// Defects on the way to one session, then the honest way.
+    pub(super) fn hand_over(&mut self, session: u32, mut delivery: Delivery, now: Instant) {
+        if self.config.defects.is_empty() {
+            return self.enqueue(session, delivery, now);
+        }
+        let qos = delivery.qos;
+        let defects = &mut self.config.defects;
+        if qos > QoS::AtMostOnce && defects.strikes(Defect::LoseAcked) {
+            return;
+        }
+        if defects.strikes(Defect::RaiseQos) && qos < QoS::ExactlyOnce {
+            delivery.qos = QoS::ExactlyOnce;
+        }
+        let last_topic = &self.sabotage.last_topic;
+        if defects.strikes(Defect::WrongTopic) && !last_topic.is_empty() && *last_topic != delivery.message.topic {
+            delivery.message = Arc::new(Message { topic: last_topic.clone(), ..(*delivery.message).clone() });
+        }
+        let twice = [Defect::DuplicateQos0, Defect::DuplicateQos1, Defect::DuplicateQos2][qos as usize];
+        if self.config.defects.strikes(twice) {
+            self.enqueue(session, delivery.clone(), now);
+        }
+        let held_back = &mut self.sabotage.held_back;
+        let follows = |held: &Delivery| held.message.topic == delivery.message.topic;
+        if held_back.get(&session).is_some_and(follows)
+            && let Some(held) = held_back.remove(&session)
+        {
+            self.enqueue(session, delivery, now);
+            return self.enqueue(session, held, now);
+        }
+        if !held_back.contains_key(&session) && self.config.defects.strikes(Defect::Reorder) {
+            held_back.insert(session, delivery);
+            return;
+        }
+        self.enqueue(session, delivery, now);
+    }
+}
