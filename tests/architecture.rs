@@ -23,6 +23,7 @@ const ORDER: &[&str] = &[
     "run",
     "simulate",
     "report",
+    "conform",
     "cli",
 ];
 

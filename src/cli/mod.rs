@@ -1,6 +1,7 @@
 //! The command line: arguments as plain data, one file a command.
 
 mod broker;
+mod conform;
 mod explore;
 mod links;
 mod run;
@@ -51,6 +52,8 @@ enum Command {
     Explore(explore::Args),
     /// Show that each deliberate defect trips its own oracle, and the healthy broker none
     Selftest(selftest::Args),
+    /// The conformance suite: statement by statement, against any broker
+    Conform(conform::Args),
     /// The reference broker, for any client
     Broker(broker::Args),
     /// Check, describe or explain scenario files
@@ -77,6 +80,7 @@ pub fn main() -> u8 {
         Command::Simulate(args) => simulate::run(&args),
         Command::Explore(args) => explore::run(&args),
         Command::Selftest(args) => selftest::run(&args),
+        Command::Conform(args) => conform::run(&args),
         Command::Broker(args) => broker::run(&args),
         Command::Scenario(args) => scenario::run(&args),
         Command::Links(args) => links::run(&args),

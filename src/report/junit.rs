@@ -142,12 +142,12 @@ fn whole(report: &Report) -> Case {
 }
 
 /// Text for XML content: line ends and tabs stay as they are.
-fn content(text: &str) -> String {
+pub(crate) fn content(text: &str) -> String {
     escape(text).replace("&#10;", "\n").replace("&#9;", "\t")
 }
 
 /// Text for XML attributes. Control characters that XML 1.0 cannot hold become U+FFFD.
-fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

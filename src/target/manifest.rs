@@ -27,6 +27,9 @@ pub struct Manifest {
     /// What it declares.
     #[serde(default)]
     pub declares: Declares,
+    /// Where it is known to deviate from the standard.
+    #[serde(default)]
+    pub deviates: Vec<Deviation>,
     /// The folder it was read from; none if it is built in.
     #[serde(skip)]
     pub folder: Option<PathBuf>,
@@ -83,6 +86,20 @@ pub struct Declares {
     pub offline_queue: Option<u64>,
     /// "none", "always", or a time.
     pub durability: Option<String>,
+}
+
+/// A statement of the standard that a broker is known not to keep.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Deviation {
+    /// The version: "3.1.1" or "5.0".
+    pub mqtt: String,
+    /// The statement's number, without "MQTT-".
+    pub statement: String,
+    /// The one case of `squall conform` that shows it; none: any that tests the statement.
+    pub case: Option<String>,
+    /// What it does instead, and why that is known.
+    pub reason: String,
 }
 
 /// Manifests that are built in, so that they work without the folder: (name, manifest, configuration template).

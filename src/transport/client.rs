@@ -80,6 +80,12 @@ impl Client {
     pub fn kind(&self) -> Kind {
         self.kind
     }
+
+    /// What WebSocket asks for: host and port, and the path.
+    #[must_use]
+    pub fn resource(&self) -> (&str, &str) {
+        (&self.host, &self.path)
+    }
 }
 
 fn config(kind: Kind, wish: &TlsWish) -> Result<ClientConfig, String> {
