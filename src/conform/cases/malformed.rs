@@ -339,7 +339,6 @@ const LATER: &[Row] = &[
         to(b, &[&[3], &field(b"a")[..], &[3], &field(b"b")].concat())
     }),
     ("publish-property-out-of-place", "PUBLISH with Receive Maximum", "", "4.13.1-1", |b| to(b, &[0x21, 0, 1])),
-    ("publish-payload-format-2", "PUBLISH with payload format 2", "", "4.13.1-1", |b| to(b, &[1, 2])),
     ("long-number", "A property length of more bytes than it needs", "", "1.5.5-1", |b| {
         framed(0x30, &[field(b.topic("t").as_bytes()), vec![0x80, 0x00, b'x']].concat())
     }),
