@@ -130,7 +130,6 @@ fn known_deviations_are_told_apart_from_breaches_and_from_what_is_mended() {
     std::fs::create_dir_all(&folder).expect("a folder");
     let manifest = include_str!("../broker-under-test/reference/broker.toml")
         .replace("name = \"reference\"", "name = \"odd\"")
-        .replace("\"{port}\"", "\"{port}\"")
         .replace("127.0.0.1:{port}\"", "127.0.0.1:{port}\", \"--defect\", \"keep-retained:1\"");
     let known = "[[deviates]]\nmqtt = \"3.1.1\"\nstatement = \"3.3.1-10\"\nreason = \"it forgets nothing\"\n\
                  [[deviates]]\nmqtt = \"3.1.1\"\nstatement = \"3.12.4-1\"\ncase = \"ping\"\nreason = \"it was mute\"\n";
