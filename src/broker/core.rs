@@ -193,6 +193,12 @@ impl Broker {
         self.timers.first().map(|(at, _)| *at)
     }
 
+    /// When a connection that stays silent will be closed; none if never.
+    #[must_use]
+    pub fn silence_deadline(&self, conn: ConnId) -> Option<Instant> {
+        self.connections.get(&conn)?.deadline()
+    }
+
     /// What the owner must do next.
     pub fn poll_output(&mut self) -> Option<Output> {
         if let Some(conn) = self.dirty.pop_front() {

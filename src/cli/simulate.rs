@@ -7,6 +7,7 @@ use crate::report::{self, TargetInfo, TargetKind};
 use crate::scenario::{self, units};
 use crate::simulate::{self, Settings};
 use crate::time::Duration;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
@@ -64,6 +65,7 @@ pub(super) fn run(args: &Args) -> u8 {
         defects: args.defect.clone(),
         service: args.service,
         durable: args.durable,
+        threads: std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
     };
     let stop = watch_signals();
     let mut display = Display::by_wall_clock();

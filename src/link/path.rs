@@ -106,16 +106,22 @@ impl Path {
     /// When [`Self::poll`] must be called next.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
-        let arrivals = [self.up.next_arrival(), self.down.next_arrival()].into_iter().flatten();
-        let at = arrivals.chain([self.sensor.due, self.gateway.due]).min().unwrap_or(Instant::FAR);
+        let at = self.due();
         (at < Instant::FAR).then_some(at)
+    }
+
+    fn due(&self) -> Instant {
+        let arrival = |c: &Channel| c.next_arrival().unwrap_or(Instant::FAR);
+        arrival(&self.up).min(arrival(&self.down)).min(self.sensor.due).min(self.gateway.due)
     }
 
     /// Does what is due up to `now`, each thing at its own time.
     pub fn poll(&mut self, now: Instant) {
-        while let Some(at) = self.next_deadline()
-            && at <= now
-        {
+        loop {
+            let at = self.due();
+            if at > now || at == Instant::FAR {
+                break;
+            }
             self.time = self.time.max(at);
             self.step(self.time);
         }
@@ -365,6 +371,12 @@ impl Path {
     }
 
     // ---- the gateway's end ----
+
+    /// True if a SYN waits for [`GatewayEvent::Open`] to be taken.
+    #[must_use]
+    pub fn is_knocking(&self) -> bool {
+        self.events.iter().any(|e| matches!(e, GatewayEvent::Open(_)))
+    }
 
     /// What the gateway must do next.
     pub fn poll_gateway(&mut self) -> Option<GatewayEvent> {

@@ -1,10 +1,11 @@
 //! One client in virtual time: a device with its way to the broker.
 
-use super::net::Net;
-use crate::broker::ConnId;
+use super::net::{Input, Net};
+use crate::broker::{Broker, ConnId};
 use crate::device::{Closed, Device, Io, Want};
 use crate::link::{GatewayEvent, Path, SensorState};
 use crate::time::Instant;
+use std::collections::VecDeque;
 
 /// Bytes that a direct connection takes at once.
 const DIRECT_ROOM: usize = 64 * 1024;
@@ -17,6 +18,14 @@ pub(super) struct Client {
     /// The time at which its timer is set.
     pub armed: Instant,
     pub index: u32,
+    /// It publishes over a link and subscribes to nothing: it may run ahead of the broker.
+    pub is_leaf: bool,
+    /// It is to run ahead when the window is over, up to (not with) this time.
+    pub ready: Option<Instant>,
+    /// What it has for the broker, at the time at which it is armed.
+    pub held: VecDeque<Input>,
+    /// It waits, at the time at which it is armed, for a connection to the broker.
+    pub halted: bool,
 }
 
 /// Its way to the broker.
@@ -113,12 +122,44 @@ impl Client {
         }
     }
 
-    /// Does what is due at `now`.
+    /// Does what is due at `now`; first what it had to wait for when it ran ahead.
     pub fn handle_deadline(&mut self, now: Instant, net: &mut Net) {
+        net.give(std::mem::take(&mut self.held));
+        if std::mem::take(&mut self.halted) {
+            self.gateway(now, net);
+            self.sensor(now, net);
+        }
         match &self.way {
             Way::Direct(_) => self.with_io(now, net, |device, io| device.handle_deadline(now, io)),
             Way::Linked(_) => self.run_link(now, net),
         }
+    }
+
+    /// Runs ahead up to `bound` (excluded), or until the broker is needed; then it is armed there.
+    pub fn run_ahead(&mut self, bound: Instant, net: &mut Net) {
+        self.armed = loop {
+            let at = self.next_deadline();
+            if at >= bound {
+                break at;
+            }
+            self.run_link(at, net);
+            self.held = net.take_inputs();
+            if self.is_waiting() {
+                break at;
+            }
+        }
+    }
+
+    /// It ran ahead, and waits for the broker.
+    pub fn is_waiting(&self) -> bool {
+        self.halted || !self.held.is_empty()
+    }
+
+    /// The earliest time at which the broker may do something to it unasked.
+    pub fn broker_may_act_at(&self, broker: &Broker) -> Instant {
+        let Way::Linked(l) = &self.way else { return Instant::ZERO };
+        let deadlines = l.upstreams.iter().filter_map(|u| broker.silence_deadline(u.conn));
+        deadlines.min().unwrap_or(Instant::FAR)
     }
 
     fn run_link(&mut self, now: Instant, net: &mut Net) {
@@ -127,6 +168,11 @@ impl Client {
             l.path.poll(now);
             if self.device.next_deadline().is_some_and(|t| t <= now) {
                 self.with_io(now, net, |device, io| device.handle_deadline(now, io));
+            }
+            let Way::Linked(l) = &self.way else { return };
+            if net.ahead && l.path.is_knocking() {
+                self.halted = true;
+                return;
             }
             self.gateway(now, net);
             self.sensor(now, net);

@@ -4,9 +4,11 @@
 //! client, and nothing reads a clock. Direct connections and the way from a gateway to the broker take no time; the
 //! broker takes none either, but for the service time that [`Settings`] state.
 
+mod ahead;
 mod client;
 pub mod explore;
 pub mod grammar;
+mod judges;
 mod net;
 pub mod selftest;
 pub mod shrink;
@@ -20,6 +22,7 @@ use crate::scenario::model::Scenario;
 use crate::seed::Stream;
 use crate::time::{Duration, Instant};
 use crate::trace::Event;
+use judges::Judges;
 use std::sync::Arc;
 use world::World;
 
@@ -36,6 +39,8 @@ pub struct Settings {
     pub service: Duration,
     /// The broker keeps what it knew over a kill or a restart, and declares so.
     pub durable: bool,
+    /// Threads to use; 0 is 1. Any number gives the same history.
+    pub threads: usize,
 }
 
 /// What the reference broker in memory declares; `broker-under-test/reference/broker.toml` says the same.
@@ -72,7 +77,8 @@ pub fn simulate_tapped(
     let (promises, steady_from) = (Arc::clone(&planned.promises), planned.steady_from);
     let mut world = World::new(scenario, settings, planned);
     let partial = world.run(watch, tap).then(|| "stopped by the user".to_owned());
-    let world::End { judge, recorder, faults, wire, zombies, drain_from, ended } = world.end(tap);
+    let world::End { judges, faults, wire, zombies, drain_from, ended } = world.end(tap);
+    let Judges { judge, recorder, .. } = *judges;
     let phases = Phases { steady_from, drain_from, ended };
     let verdicts = judge.finish(phases, partial.is_none());
     let mut summary = recorder.finish(phases, &verdicts.lost_by_group);

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 const POOL: usize = 256;
 
 /// Something that the broker will read.
-enum Input {
+pub(super) enum Input {
     Open(ConnId),
     Bytes(ConnId, Vec<u8>),
     Closed(ConnId),
@@ -21,6 +21,8 @@ pub(super) struct Net {
     pub tx: Vec<u8>,
     pub events: Vec<Event>,
     pub listening: bool,
+    /// Here a client runs ahead of the broker (see [`super::ahead`]): what it has for the broker is kept, and it opens nothing.
+    pub ahead: bool,
     owners: BTreeMap<ConnId, (u32, u32)>,
     inbox: VecDeque<Input>,
     next: u32,
@@ -31,6 +33,26 @@ impl Net {
     /// No connection, and a broker that listens.
     pub fn listening() -> Self {
         Self { listening: true, ..Self::default() }
+    }
+
+    /// The same for clients that run ahead.
+    pub fn ahead() -> Self {
+        Self { ahead: true, ..Self::default() }
+    }
+
+    /// What clients that ran ahead have for the broker.
+    pub fn take_inputs(&mut self) -> VecDeque<Input> {
+        std::mem::take(&mut self.inbox)
+    }
+
+    /// Now the broker may read what a client kept for it.
+    pub fn give(&mut self, inputs: VecDeque<Input>) {
+        for input in &inputs {
+            if let Input::Closed(conn) = input {
+                self.owners.remove(conn);
+            }
+        }
+        self.inbox.extend(inputs);
     }
 
     /// Opens a connection for a client; none if nobody listens.

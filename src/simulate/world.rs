@@ -1,22 +1,21 @@
 //! The event heap: clients, the broker, its faults, the phases.
 
 use super::Settings;
+use super::ahead::{self, Crew, Future};
 use super::client::{Client, Linked, Way};
+use super::judges::{Figures, Judges};
 use super::net::Net;
 use crate::broker::defects::Defects;
 use crate::broker::{Broker, Config, Output};
 use crate::device::{Closed, Device};
-use crate::measure::Recorder;
 use crate::measure::summary::WireCost;
-use crate::promise::Count;
-use crate::run::plan::{self, RunPlan};
+use crate::run::plan::{self, Planned, RunPlan};
 use crate::run::{Deed, Progress, deeds};
 use crate::scenario::model::Scenario;
 use crate::time::{Duration, Instant};
-use crate::trace::{Event, FaultKind, FaultMark, What};
-use crate::verdict::Judge;
+use crate::trace::{Event, FaultKind, FaultMark};
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, VecDeque};
 
 /// Width of the series' intervals.
 const WIDTH: Duration = Duration::from_secs(1);
@@ -29,8 +28,7 @@ const BATCH: usize = 4096;
 
 /// What a simulation leaves.
 pub(super) struct End {
-    pub judge: Judge,
-    pub recorder: Recorder,
+    pub judges: Box<Judges>,
     pub faults: Vec<FaultMark>,
     /// By group.
     pub wire: Vec<Option<WireCost>>,
@@ -40,7 +38,8 @@ pub(super) struct End {
 }
 
 pub(super) struct World {
-    clients: Vec<Client>,
+    /// All at home, but while a window ends.
+    clients: Vec<Option<Box<Client>>>,
     timers: BinaryHeap<Reverse<(Instant, u32)>>,
     net: Net,
     broker: Broker,
@@ -51,8 +50,18 @@ pub(super) struct World {
     /// When the broker is done with what it read, and reads on; `busy` until then.
     free_at: Instant,
     busy: bool,
-    judge: Judge,
-    recorder: Recorder,
+    /// None while a helper has them.
+    judges: Option<Box<Judges>>,
+    figures: Figures,
+    crew: Option<Crew>,
+    /// Whether sensors may run ahead; who is ready to, when this window ends; what those who did have seen.
+    may_run_ahead: bool,
+    ready: Vec<u32>,
+    window_end: Instant,
+    width: Duration,
+    widest: Duration,
+    future: Future,
+    scratch: Net,
     faults: Vec<FaultMark>,
     to_do: std::vec::IntoIter<(Instant, Deed)>,
     next_deed: Option<(Instant, Deed)>,
@@ -62,7 +71,6 @@ pub(super) struct World {
     quiet: Duration,
     healed_at: Option<Instant>,
     stall_checked: bool,
-    last_activity: Instant,
     next_ask: Instant,
     next_watch: Instant,
     now: Instant,
@@ -73,14 +81,22 @@ impl World {
     pub fn new(scenario: &Scenario, settings: &Settings, planned: RunPlan) -> Self {
         let RunPlan { promises, clients, drain_from, .. } = planned;
         let config = Config { defects: Defects::new(&settings.defects), ..Config::default() };
-        let clients = clients.into_iter().zip(0..).map(|(c, index)| Client {
-            device: Device::new(c.plan),
-            group: c.group,
-            way: c.path.map_or(Way::Direct(None), |p| Way::Linked(Box::new(Linked::new(p)))),
-            armed: Instant::FAR,
-            index,
+        let is_leaf = |c: &Planned| c.path.is_some() && c.plan.filters.is_empty();
+        let clients = clients.into_iter().zip(0..).map(|(c, index)| {
+            Some(Box::new(Client {
+                is_leaf: is_leaf(&c),
+                device: Device::new(c.plan),
+                group: c.group,
+                way: c.path.map_or(Way::Direct(None), |p| Way::Linked(Box::new(Linked::new(p)))),
+                armed: Instant::FAR,
+                index,
+                ready: None,
+                held: VecDeque::new(),
+                halted: false,
+            }))
         });
         let mut to_do = deeds(&scenario.faults).into_iter();
+        let round_trip = plan::longest_round_trip(scenario);
         let mut world = Self {
             clients: clients.collect(),
             timers: BinaryHeap::new(),
@@ -92,18 +108,26 @@ impl World {
             service: settings.service,
             free_at: Instant::ZERO,
             busy: false,
-            judge: Judge::new(std::sync::Arc::clone(&promises)),
-            recorder: Recorder::new(&promises, WIDTH),
+            judges: Some(Box::new(Judges::new(&promises, WIDTH))),
+            figures: Figures::default(),
+            crew: (settings.threads > 1).then(|| Crew::new(settings.threads - 1)),
+            // A broker that takes time, or does what it should not, may speak to a sensor at any time.
+            may_run_ahead: settings.service.is_zero() && settings.defects.is_empty(),
+            ready: Vec::new(),
+            window_end: Instant::ZERO,
+            width: ahead::NARROW,
+            widest: (round_trip / 2).max(ahead::NARROW),
+            future: Future::default(),
+            scratch: Net::ahead(),
             faults: promises.faults.clone(),
             next_deed: to_do.next(),
             to_do,
             groups: promises.groups.len(),
             drain_from,
             drain: scenario.drain,
-            quiet: WIDTH.max(plan::longest_round_trip(scenario) * 2),
+            quiet: WIDTH.max(round_trip * 2),
             healed_at: None,
             stall_checked: false,
-            last_activity: Instant::ZERO,
             next_ask: Instant::FAR,
             next_watch: Instant::ZERO,
             now: Instant::ZERO,
@@ -118,10 +142,13 @@ impl World {
     /// To the end of the drain; true if `watch` ended it.
     pub fn run(&mut self, watch: &mut dyn FnMut(Progress) -> bool, tap: &mut dyn FnMut(&Event)) -> bool {
         loop {
-            self.now = self.next_time().max(self.now);
+            let mut next = self.next_time().max(self.now);
+            if next >= self.window_end {
+                next = self.end_window(tap);
+            }
+            self.now = next;
             if self.now >= self.next_watch {
                 self.next_watch = self.now + WIDTH;
-                self.judge_events(tap);
                 if !watch(self.progress()) {
                     return true;
                 }
@@ -137,18 +164,46 @@ impl World {
                 && at <= self.now
             {
                 self.timers.pop();
-                let i = index as usize;
-                if self.clients[i].armed == at {
-                    self.clients[i].armed = Instant::FAR;
-                    self.clients[i].handle_deadline(self.now, &mut self.net);
+                let client = home(&mut self.clients, index);
+                if client.armed == at && client.ready.is_none() {
+                    client.armed = Instant::FAR;
+                    client.handle_deadline(self.now, &mut self.net);
+                    self.touched.push(index);
                     self.serve();
-                    self.arm(i);
                 }
             }
             self.serve();
             if self.net.events.len() >= BATCH {
-                self.judge_events(tap);
+                self.window_end = self.now;
             }
+        }
+    }
+
+    /// Ends the window: who is ready runs ahead, and what is past goes to the judges. Gives the time of what comes next.
+    fn end_window(&mut self, tap: &mut dyn FnMut(&Event)) -> Instant {
+        if !self.ready.is_empty() {
+            self.width = ahead::next_width(self.width, self.ready.len(), self.widest);
+            self.run_ready();
+        }
+        let next = self.next_time().max(self.now);
+        self.show_judges(next, tap);
+        let deed = self.next_deed.map_or(Instant::FAR, |(at, _)| at);
+        self.window_end = (next + self.width).min(deed).max(next + Duration::from_nanos(1));
+        next
+    }
+
+    fn run_ready(&mut self) {
+        let taken = self.ready.drain(..).filter_map(|i| self.clients[i as usize].take_if(|c| c.ready.is_some()));
+        let mut taken: Vec<Box<Client>> = taken.collect();
+        match &self.crew {
+            Some(crew) if taken.len() > 1 => crew.run_ahead(&mut taken, &mut self.scratch),
+            _ => taken.iter_mut().for_each(|client| ahead::run_ahead(client, &mut self.scratch)),
+        }
+        self.future.keep(&mut self.scratch.events);
+        for client in taken {
+            self.timers.push(Reverse((client.armed, client.index)));
+            let place = client.index as usize;
+            self.clients[place] = Some(client);
         }
     }
 
@@ -164,9 +219,31 @@ impl World {
         client.min(broker).min(reads).min(deed).min(phase)
     }
 
+    /// Sets a client's timer; or lets it run ahead, now or when the window ends.
     fn arm(&mut self, i: usize) {
-        let client = &mut self.clients[i];
+        let client = self.clients[i].as_mut().expect(HOME);
+        if client.is_waiting() {
+            return; // it is ahead, and armed there
+        }
         let at = client.next_deadline();
+        if client.is_leaf && self.may_run_ahead && self.healed_at.is_none() && !self.net.has_input() {
+            let deed = self.next_deed.map_or(Instant::FAR, |(at, _)| at);
+            let bound = client.broker_may_act_at(&self.broker).min(deed).min(self.drain_from);
+            if at < bound {
+                let was_ready = client.ready.replace(bound).is_some();
+                if at >= self.window_end {
+                    if !was_ready {
+                        self.ready.push(client.index);
+                    }
+                    return;
+                }
+                ahead::run_ahead(client, &mut self.scratch);
+                self.timers.push(Reverse((client.armed, client.index)));
+                self.future.keep(&mut self.scratch.events);
+                return;
+            }
+        }
+        client.ready = None;
         if at < client.armed {
             client.armed = at;
             self.timers.push(Reverse((at, client.index)));
@@ -181,11 +258,14 @@ impl World {
             self.busy = false;
             self.deliver();
             if self.paused || !self.net.feed(&mut self.broker, self.now) {
-                return;
+                break;
             }
             // Its answers are out when it is done.
             self.busy = true;
             self.free_at = self.now + self.service;
+        }
+        while let Some(client) = self.touched.pop() {
+            self.arm(client as usize);
         }
     }
 
@@ -197,7 +277,7 @@ impl World {
             self.broker.take_output(conn, &mut bytes);
             if let Some((client, number)) = self.net.owner(conn) {
                 if !bytes.is_empty() {
-                    self.clients[client as usize].take_from_broker(number, &bytes, now, &mut self.net);
+                    home(&mut self.clients, client).take_from_broker(number, &bytes, now, &mut self.net);
                 }
                 self.touched.push(client);
             }
@@ -205,13 +285,10 @@ impl World {
             if output == Output::Close(conn) {
                 self.broker.forget_connection(conn);
                 if let Some((client, number)) = self.net.forget(conn) {
-                    self.clients[client as usize].broker_left(number, Closed::Finished, now, &mut self.net);
+                    home(&mut self.clients, client).broker_left(number, Closed::Finished, now, &mut self.net);
                     self.touched.push(client);
                 }
             }
-        }
-        while let Some(client) = self.touched.pop() {
-            self.arm(client as usize);
         }
     }
 
@@ -242,8 +319,8 @@ impl World {
                 }
             };
             if let Some(fault) = fault {
-                self.judge_events(tap);
-                self.judge.fault(&fault);
+                self.show_judges(self.now, tap);
+                self.judges().judge.fault(&fault);
                 self.faults.push(fault);
             }
         }
@@ -258,7 +335,7 @@ impl World {
         }
         for (conn, (client, number)) in self.net.clear() {
             self.broker.handle_closed(conn, self.now);
-            self.clients[client as usize].broker_left(number, how, self.now, &mut self.net);
+            home(&mut self.clients, client).broker_left(number, how, self.now, &mut self.net);
             self.arm(client as usize);
         }
     }
@@ -289,61 +366,87 @@ impl World {
 
     fn each(&mut self, mut f: impl FnMut(&mut Client, &mut Net)) {
         for i in 0..self.clients.len() {
-            f(&mut self.clients[i], &mut self.net);
+            let client = self.clients[i].as_mut().expect(HOME);
+            f(client, &mut self.net);
+            self.touched.push(client.index);
             self.serve();
-            self.arm(i);
         }
     }
 
     /// Nothing is owed, nobody has anything left to do, and what is not owed (QoS 0) has had time to arrive.
     fn is_settled(&mut self, tap: &mut dyn FnMut(&Event)) -> bool {
-        self.judge_events(tap);
-        self.next_deed.is_none()
-            && self.judge.owed() == 0
-            && self.now.since(self.last_activity) > self.quiet
-            && self.clients.iter().all(|c| c.device.backlog() == 0 && c.device.is_settled())
+        self.show_judges(self.now, tap);
+        let judges = self.judges();
+        judges.judge.owed() == 0
+            && self.now.since(self.judges().last_activity) > self.quiet
+            && self.next_deed.is_none()
+            && self.clients.iter().flatten().all(|c| c.device.backlog() == 0 && c.device.is_settled())
     }
 
-    fn judge_events(&mut self, tap: &mut dyn FnMut(&Event)) {
-        for event in self.net.events.drain(..) {
-            tap(&event);
-            self.judge.observe(&event);
-            self.recorder.observe(&event);
-            if matches!(event.what, What::Sent(_) | What::Acked { .. } | What::Delivered(_) | What::Connected { .. }) {
-                self.last_activity = event.seen;
+    /// Shows the judges everything that was seen before `until`, and all that the broker's side has seen.
+    fn show_judges(&mut self, until: Instant, tap: &mut dyn FnMut(&Event)) {
+        self.future.mix_into(&mut self.net.events, until);
+        if self.net.events.is_empty() {
+            return;
+        }
+        self.net.events.iter().for_each(tap);
+        self.judges();
+        match (&self.crew, self.judges.take()) {
+            (Some(crew), Some(judges)) => crew.judge(judges, std::mem::take(&mut self.net.events)),
+            (_, judges) => {
+                self.judges = judges;
+                self.judges.as_mut().expect(HOME).look_at(&self.net.events);
+                self.net.events.clear();
             }
         }
     }
 
+    /// The judges, when they have seen all that they were shown.
+    fn judges(&mut self) -> &mut Judges {
+        if let (None, Some(crew)) = (&self.judges, &self.crew) {
+            let (judges, mut empty) = crew.judged();
+            if self.net.events.is_empty() {
+                std::mem::swap(&mut self.net.events, &mut empty);
+            }
+            self.judges = Some(judges);
+        }
+        let judges = self.judges.as_mut().expect(HOME);
+        self.figures = judges.figures();
+        judges
+    }
+
     fn progress(&self) -> Progress {
+        let Figures { connected, sent, acked, delivered, owed, breaches } = self.figures;
         Progress {
             now: self.now,
             drain_from: self.drain_from,
             end: self.healed_at.unwrap_or(self.drain_from) + self.drain,
             draining: self.healed_at.is_some(),
-            connected: self.recorder.connected(),
+            connected,
             clients: self.clients.len() as u64,
-            sent: self.recorder.total(Count::Sent),
-            acked: self.recorder.total(Count::Acked),
-            delivered: self.recorder.total(Count::Delivered),
-            owed: self.judge.owed(),
-            breaches: self.judge.breaches(),
+            sent,
+            acked,
+            delivered,
+            owed,
+            breaches,
         }
     }
 
     /// Ends every client, and gives what was gathered.
     pub fn end(mut self, tap: &mut dyn FnMut(&Event)) -> End {
         let now = self.now;
-        self.judge_events(tap);
-        self.judge.drained();
-        self.recorder.drained();
-        for client in &mut self.clients {
+        self.show_judges(now, tap);
+        let judges = self.judges();
+        judges.judge.drained();
+        judges.recorder.drained();
+        for client in self.clients.iter_mut().flatten() {
             client.with_io(now, &mut self.net, |device, io| device.handle_end(now, io));
         }
-        self.judge_events(tap);
+        self.show_judges(now, tap);
+        self.judges();
         let mut wire: Vec<Option<WireCost>> = vec![None; self.groups];
         let mut zombies = 0;
-        for client in &self.clients {
+        for client in self.clients.iter().flatten() {
             if let Way::Linked(l) = &client.way {
                 let cost = l.path.wire();
                 let sum = wire[usize::from(client.group)].get_or_insert_default();
@@ -353,7 +456,15 @@ impl World {
             }
         }
         self.faults.sort_by_key(|f| f.at);
-        let Self { judge, recorder, faults, drain_from, .. } = self;
-        End { judge, recorder, faults, wire, zombies, drain_from, ended: now }
+        let judges = self.judges.take().expect(HOME);
+        let Self { faults, drain_from, .. } = self;
+        End { judges, faults, wire, zombies, drain_from, ended: now }
     }
+}
+
+/// Clients are away only while they run ahead, and the judges only while nobody asks for them.
+const HOME: &str = "it is at home between the windows";
+
+fn home(clients: &mut [Option<Box<Client>>], index: u32) -> &mut Client {
+    clients[index as usize].as_mut().expect(HOME)
 }
