@@ -281,6 +281,8 @@ pub enum FaultKind {
     BrokerRestart,
     BrokerPause,
     LinkOutage,
+    SlowDisk,
+    Reboot,
     /// The broker's process ended, and nobody had ordered it.
     BrokerDied,
 }

@@ -78,7 +78,12 @@ fn one_mistake_is_one_problem_with_its_place() {
             "[[fault]]",
             "back_after",
         ),
+        (fault("at = \"1 s\"\nbroker = \"slow-disk\"\nfor = \"2 s\""), "[[fault]]", "write is missing"),
+        (file("reboot = { at = \"40 s\" }", ""), "\"40 s\"", "32 s"),
+        (file("reboot = { at = \"4 s\", share = \"101 %\" }", ""), "\"101 %\"", "100"),
+        (publish("every = \"1 s\", drift = \"5 %\""), "\"5 %\"", "ppm"),
         // What would be ignored.
+        (fault("at = \"1 s\"\nbroker = \"pause\"\nfor = \"1 s\"\nwrite = \"2 s\""), "\"2 s\"", "for"),
         (fault("at = \"1 s\"\nbroker = \"kill\"\nfor = \"2 s\""), "\"2 s\"", "back_after"),
         (fault("at = \"1 s\"\nbroker = \"restart\"\nfor = \"2 s\""), "\"2 s\"", "back_after"),
         (fault("at = \"1 s\"\nbroker = \"pause\"\nfor = \"1 s\"\nback_after = \"2 s\""), "\"2 s\"", "for"),
@@ -351,15 +356,17 @@ fn the_explanation_has_no_words_of_the_program() {
 
 #[test]
 fn the_explanation_tells_outages_faults_and_bytes() {
-    let more = "[link.mine]\noutage = { at = \"12 s\", for = \"3 s\" }\n[[fault]]\nat = \"5 s\"\nbroker = \"kill\"\nback_after = \"1500 ms\"\n[expect]\nguarantees = \"none\"\n";
+    let more = "[link.mine]\noutage = { at = \"12 s\", for = \"3 s\" }\n[[fault]]\nat = \"20 s\"\nbroker = \"slow-disk\"\nfor = \"2 s\"\nwrite = \"30 ms\"\n[[fault]]\nat = \"5 s\"\nbroker = \"kill\"\nback_after = \"1500 ms\"\n[expect]\nguarantees = \"none\"\n";
     let text = explain::explain(&scenario(&file(
-        "link = \"mine\"\npower = { cut_every = \"90 s\", off = \"4 s\", keeps = \"nothing\" }",
+        "link = \"mine\"\npower = { cut_every = \"90 s\", off = \"4 s\", keeps = \"nothing\" }\nreboot = [{ at = \"8 s\", share = \"50 %\", off = \"2 s\" }]",
         more,
     )));
     for words in [
         "outage from 12 s to 15 s",
         "at 5 s: killed, started again 1.5 s later",
         "forgets everything",
+        "at 8 s 50 % of them reboot, and connect 2 s later; each keeps session and outbox, in flash",
+        "at 20 s: its disk is slow for 2 s: 30 ms more for each packet that changes what it keeps",
         "no guarantee",
         "about 90 messages, 3 a second",
         "213 B a second", // 3 x (2 + 2 + 3 + 64)

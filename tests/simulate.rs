@@ -4,7 +4,7 @@ mod support;
 
 use squall::broker::defects::Strike;
 use squall::scenario::{self, model::Scenario};
-use squall::simulate::{Settings, simulate, simulate_tapped};
+use squall::simulate::{Durable, Settings, simulate, simulate_tapped};
 use squall::time::Duration;
 use squall::trace::{Event, What};
 use squall::verdict::outcome::Outcome as Standing;
@@ -280,7 +280,7 @@ for = "3 s"
 #[test]
 fn kills_and_durability() {
     let scenario = parse(FAULTS);
-    let durable = simulate(&scenario, &Settings { durable: true, ..with_seed(2) }, |_| true);
+    let durable = simulate(&scenario, &Settings { durable: Durable::Always, ..with_seed(2) }, |_| true);
     assert!(durable.verdicts.guarantees.iter().all(|j| j.outcome != Standing::Broken), "{:?}", durable.verdicts);
     assert_eq!(durable.verdicts.excuses.iter().map(|e| e.count).sum::<u64>(), 0, "{:?}", durable.verdicts.excuses);
     let forgetful = simulate(&scenario, &with_seed(2), |_| true);
@@ -291,11 +291,118 @@ fn kills_and_durability() {
     assert!(strict.verdicts.guarantees.iter().any(|j| j.outcome == Standing::Broken));
 }
 
+/// What an orderly restart may take is another matter than what a kill may.
+#[test]
+fn a_broker_may_keep_over_a_restart_what_a_kill_takes() {
+    let excused = |fault: &str, durable: Durable| {
+        let scenario = parse(&FAULTS.replace("broker = \"kill\"", &format!("broker = \"{fault}\"")));
+        let verdicts = simulate(&scenario, &Settings { durable, ..with_seed(2) }, |_| true).verdicts;
+        assert!(verdicts.guarantees.iter().all(|j| j.outcome != Standing::Broken), "{fault} {durable:?}: {verdicts:?}");
+        verdicts.excuses.iter().map(|e| e.count).sum::<u64>() > 0
+    };
+    let both = |fault| [Durable::No, Durable::Restart, Durable::Always].map(|durable| excused(fault, durable));
+    assert_eq!((both("kill"), both("restart")), ([true, true, false], [true, false, false]));
+}
+
+const DISK: &str = r##"
+ramp = "0 s"
+duration = "20 s"
+[fleet.s]
+sensors = 1
+publish = { topic = "t", qos = 1, every = "1 s" }
+[[fault]]
+at = "5 s"
+broker = "slow-disk"
+for = "10 s"
+write = "30 ms"
+"##;
+
+/// A slow disk costs each packet that is written down, while it is slow; the service time costs each packet, and adds up.
+#[test]
+fn a_slow_disk_shows() {
+    let delays = |text: &str| {
+        let settings = Settings { service: Duration::from_millis(2), ..Settings::default() };
+        let (mut sent, mut delays) = (Vec::new(), Vec::new());
+        let _ = simulate_tapped(&parse(text), &settings, &mut |_| true, &mut |e| match e.what {
+            What::Sent(_) => sent.push(e.at),
+            What::Acked { number, .. } => delays.push(e.at.since(sent[number as usize]).as_millis()),
+            _ => {}
+        });
+        assert_eq!(delays.len(), 20);
+        assert_eq!(delays.iter().filter(|d| ![2, 4, 32, 34].contains(*d)).count(), 0, "{delays:?}");
+        delays.iter().filter(|d| **d >= 32).count()
+    };
+    assert_eq!(delays(DISK), 10);
+    assert_eq!(delays(&DISK.replace("qos = 1", "qos = 1, retain = false").replace("30 ms", "1 ns")), 0);
+    let output = squall().arg("run").arg(Scratch::new().file("disk.toml", DISK)).output().expect("it starts");
+    assert_eq!(output.status.code(), Some(3));
+}
+
+/// A storm hits the share that it says, all at one instant; each draws for itself. What they keep decides about their sessions.
+#[test]
+fn reboot_storms_hit_their_share() {
+    let text = |keeps: &str, sensors: u32| {
+        format!(
+            r##"
+ramp = "1 s"
+duration = "30 s"
+[fleet.s]
+sensors = {sensors}
+session = "persistent"
+link = "lte-m"
+publish = {{ topic = "t/{{sensor}}", qos = 1, every = "2 s" }}
+reboot = [{{ at = "10 s", share = "30 %", off = "3 s", keeps = "{keeps}" }}, {{ at = "20 s" }}]
+[subscriber.all]
+filters = [{{ filter = "#", qos = 1 }}]
+"##
+        )
+    };
+    let hits = |keeps: &str, sensors: u32| {
+        let scenario = parse(&text(keeps, sensors));
+        let mut cut = std::collections::BTreeMap::<u64, Vec<String>>::new();
+        let (mut events, mut forgot) = (Vec::new(), 0);
+        let outcome = simulate_tapped(&scenario, &with_seed(5), &mut |_| true, &mut |e| events.push(*e));
+        for e in events {
+            if let What::Disconnected { by: squall::trace::EndedBy::PowerCut, .. } = e.what {
+                cut.entry(e.at.as_nanos() / 1_000_000).or_default().push(outcome.promises.name(e.client).to_owned());
+            }
+            forgot += u32::from(e.what == What::MemoryLost);
+        }
+        assert!(outcome.verdicts.guarantees.iter().all(|j| j.outcome != Standing::Broken), "{:?}", outcome.verdicts);
+        assert_eq!(outcome.faults.iter().filter(|f| f.what.ends_with("s rebooted")).count(), 2);
+        assert_eq!(cut.keys().copied().collect::<Vec<_>>(), [10_000, 20_000]);
+        (cut[&10_000].clone(), cut[&20_000].len(), forgot)
+    };
+    let (some, all, forgot) = hits("nothing", 100);
+    assert!((15..=45).contains(&some.len()), "three standard deviations: {}", some.len());
+    assert_eq!((all, forgot as usize), (100, some.len()));
+    assert_eq!(hits("flash", 100), (some.clone(), 100, 0));
+    // Whether one is hit is its own affair.
+    let fewer = hits("flash", 60).0;
+    assert!(some.starts_with(&fewer), "{some:?} {fewer:?}");
+}
+
+/// Each sensor has a clock of its own, within what is said.
+#[test]
+fn clocks_drift_each_at_its_own_rate() {
+    let text = "ramp = \"0 s\"\nduration = \"1000 s\"\n[fleet.s]\nsensors = 50\npublish = { topic = \"t\", every = \"10 s\", drift = \"1000 ppm\" }";
+    let mut sent: Vec<Vec<f64>> = vec![Vec::new(); 50];
+    let _ = simulate_tapped(&parse(text), &with_seed(1), &mut |_| true, &mut |e| {
+        if let What::Sent(s) = e.what {
+            sent[e.client.index()].push(s.intended.as_secs_f64());
+        }
+    });
+    let rates: Vec<f64> = sent.iter().map(|s| 980.0 / (s[98] - s[0]) * 1e6 - 1e6).collect();
+    assert!(rates.iter().all(|r| r.abs() < 1002.0), "{rates:?}");
+    let (fast, slow) = (rates.iter().filter(|r| **r > 300.0).count(), rates.iter().filter(|r| **r < -300.0).count());
+    assert!(fast >= 8 && slow >= 8, "evenly drawn: {rates:?}");
+}
+
 /// A broker that stands still for 3 s shows in the latencies from the intended time.
 #[test]
 fn a_freeze_shows() {
     let scenario = parse(FAULTS);
-    let outcome = simulate(&scenario, &Settings { durable: true, ..with_seed(2) }, |_| true);
+    let outcome = simulate(&scenario, &Settings { durable: Durable::Always, ..with_seed(2) }, |_| true);
     let latencies = outcome.summary.groups.iter().flat_map(|g| &g.latencies);
     let acks = latencies.filter(|l| l.latency == squall::promise::Latency::PublishAck);
     let longest = acks.map(|l| l.intended.max()).max().expect("measured");
@@ -332,16 +439,80 @@ fn explore_finds_and_shrinks() {
     assert_ne!(healthy.status.code(), Some(1), "{}", String::from_utf8_lossy(&healthy.stdout));
 }
 
+/// QoS 2 messages handed on twice, since the broker forgets identifiers when a new connection takes a session over: found, and
+/// made small.
+#[test]
+fn a_take_over_bug_is_made_small() {
+    let scratch = Scratch::new();
+    let file = scratch.file(
+        "take-over.toml",
+        r##"
+ramp = "1 s"
+duration = "60 s"
+[fleet.s]
+sensors = 12
+session = "persistent"
+link = "lossy"
+publish = { topic = "t/{sensor}", qos = 2, every = "2 s", drift = "50 ppm" }
+power = { cut_every = "30 s", off = "2 s", keeps = "flash" }
+reboot = [{ at = "20 s", share = "50 %" }]
+[fleet.other]
+sensors = 6
+publish = { topic = "o/{sensor}", qos = 1, poisson = "30/min" }
+[subscriber.all]
+count = 2
+filters = [{ filter = "#", qos = 2 }]
+[link.lossy]
+loss = "10 %"
+delay = "50 ms"
+[[fault]]
+at = "30 s"
+broker = "pause"
+for = "2 s"
+"##,
+    );
+    let small = scratch.0.join("small.toml");
+    let output = squall()
+        .args(["explore", "--seeds", "20", "--defect", "forget-qos2-ids:1", "--out"])
+        .args([&small, &file])
+        .output()
+        .expect("it starts");
+    assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stdout));
+    let text = std::fs::read_to_string(&small).expect("written");
+    let s = parse(&text);
+    let sensors: u32 = s.fleets.iter().map(|f| f.sensors).sum();
+    let links = s.fleets.iter().filter_map(|f| f.device.link.as_ref());
+    let causes = s.faults.len()
+        + s.fleets.iter().map(|f| f.reboots.len() + usize::from(f.power.is_some())).sum::<usize>()
+        + links.map(|l| l.spec.outages.len()).sum::<usize>();
+    assert!(sensors <= 3 && causes <= 1, "{text}");
+    assert!(text.lines().count() <= 30, "it reads like one that a person wrote: {text}");
+}
+
 /// What is written is read as the same scenario, and reads itself the same again.
 #[test]
 fn written_scenarios_are_the_same_scenarios() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
     for entry in std::fs::read_dir(folder).expect("there") {
         let path = entry.expect("readable").path();
-        let scenario = scenario::load(&path).unwrap_or_else(|e| panic!("{}", e.render(false)));
+        let mut scenario = scenario::load(&path).unwrap_or_else(|e| panic!("{}", e.render(false)));
+        add_all_faults(&mut scenario);
         let text = scenario::write::write(&scenario);
         let again = scenario::parse("again.toml", &text).unwrap_or_else(|e| panic!("{}\n{text}", e.render(false)));
         assert_eq!(format!("{again:?}"), format!("{scenario:?}"), "{}\n{text}", path.display());
+    }
+}
+
+/// The troubles that no shipped scenario has.
+fn add_all_faults(scenario: &mut Scenario) {
+    let more = parse(&format!(
+        "{DISK}[fleet.r]\nsensors = 3\npublish = {{ topic = \"r\", every = \"1 s\", drift = \"2.5 ppm\" }}\n\
+         reboot = [{{ at = \"3 s\", share = \"12.5 %\", keeps = \"nothing\" }}, {{ at = \"9 s\", off = \"2 s\" }}]"
+    ));
+    assert_eq!((more.fleets[1].reboots.len(), more.faults.len()), (2, 1));
+    scenario.fleets.push(more.fleets[1].clone());
+    if scenario.faults.is_empty() {
+        scenario.faults = more.faults;
     }
 }
 
@@ -349,7 +520,7 @@ fn written_scenarios_are_the_same_scenarios() {
 #[test]
 fn brutal_days_blame_nobody() {
     let scenario = parse(include_str!("../scenarios/brutal.toml"));
-    for durable in [false, true] {
+    for durable in [Durable::No, Durable::Restart, Durable::Always] {
         let settings = Settings { durable, ..Settings::default() };
         let found = squall::simulate::explore::explore(
             |_| std::borrow::Cow::Borrowed(&scenario),
@@ -358,7 +529,7 @@ fn brutal_days_blame_nobody() {
             true,
             |_, _| true,
         );
-        assert_eq!((found.seeds, found.failures), (100, Vec::new()), "durable: {durable}");
+        assert_eq!((found.seeds, found.failures), (100, Vec::new()), "{durable:?}");
         let walked = |name: &str| found.hard_paths.iter().any(|(n, count)| n.contains(name) && *count > 100);
         assert!(walked("reconnects") && walked("sent again") && walked("resumed"), "{:?}", found.hard_paths);
     }

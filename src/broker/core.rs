@@ -30,6 +30,15 @@ pub enum Output {
     Close(ConnId),
 }
 
+/// What the broker has had to do, in packets.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Work {
+    /// Packets read.
+    pub packets: u64,
+    /// Those among them that change what a broker keeps: sessions, subscriptions, messages of QoS 1 and 2 and their hand-shakes.
+    pub kept: u64,
+}
+
 /// What a timer is for.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) enum Timer {
@@ -64,6 +73,7 @@ pub struct Broker {
     /// Bytes of all unfinished packets, and of all output that owners could not send.
     partial: usize,
     unsent: usize,
+    work: Work,
     /// Reused while routing.
     pub(super) matches: Vec<Match>,
     pub(super) sabotage: Sabotage,
@@ -90,6 +100,7 @@ impl Broker {
             kept: Arc::default(),
             partial: 0,
             unsent: 0,
+            work: Work::default(),
             matches: Vec::new(),
             sabotage: Sabotage::default(),
             notes: Notes::default(),
@@ -193,6 +204,12 @@ impl Broker {
         self.timers.first().map(|(at, _)| *at)
     }
 
+    /// What the broker has had to do so far.
+    #[must_use]
+    pub fn work(&self) -> Work {
+        self.work
+    }
+
     /// When a connection that stays silent will be closed; none if never.
     #[must_use]
     pub fn silence_deadline(&self, conn: ConnId) -> Option<Instant> {
@@ -254,6 +271,8 @@ impl Broker {
                 Ok(Some((packet, length))) => {
                     used += length;
                     connection.last_packet = now;
+                    self.work.packets += 1;
+                    self.work.kept += u64::from(changes_what_is_kept(&packet));
                     self.packet(conn, &packet, now);
                 }
                 Ok(None) => return used,
@@ -430,5 +449,13 @@ fn with<'a>(packet: &Packet<'a>, properties: Properties<'a>) -> Packet<'a> {
         Packet::SubAck(p) => Packet::SubAck(Codes { properties, ..p }),
         Packet::Disconnect(p) => Packet::Disconnect(Reason { properties, ..p }),
         other => other,
+    }
+}
+
+fn changes_what_is_kept(packet: &Packet<'_>) -> bool {
+    match packet {
+        Packet::Publish(publish) => publish.packet_id.is_some() || publish.retain,
+        Packet::PingReq | Packet::PingResp => false,
+        _ => true,
     }
 }

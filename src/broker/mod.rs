@@ -21,4 +21,4 @@ mod session;
 mod subscribe;
 
 pub use config::Config;
-pub use core::{Broker, ConnId, Output};
+pub use core::{Broker, ConnId, Output, Work};

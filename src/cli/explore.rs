@@ -9,7 +9,9 @@ use crate::simulate::Settings;
 use crate::simulate::explore::{Failure, Found, explore};
 use crate::simulate::grammar;
 use crate::simulate::shrink::shrink;
+use crate::time::Instant;
 use std::borrow::Cow;
+use std::io::{IsTerminal, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
@@ -29,8 +31,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "SEED")]
     first: Option<u64>,
     /// Go on after a failure, and list them all
-    #[arg(long)]
-    keep_going: bool,
+    #[arg(long, alias = "keep-going")]
+    all: bool,
     /// Leave the failure as large as it is
     #[arg(long)]
     no_shrink: bool,
@@ -61,19 +63,21 @@ pub(super) fn run(args: &Args) -> u8 {
     let settings = Settings { seed: first, strict: args.strict, defects: args.defect.clone(), ..Settings::default() };
     let stop = watch_signals();
     let clock = Clock::start();
-    let mut shown = 0;
-    let found =
-        explore(of_seed, &settings, first..first.saturating_add(args.seeds), args.keep_going, |done, failure| {
-            if let Some(f) = failure {
-                eprintln!("seed {}: {}", f.seed, f.title);
-            }
-            let seconds = clock.now().as_nanos() / 5_000_000_000;
-            if seconds > shown {
-                shown = seconds;
-                eprintln!("{done} of {} seeds, {:.0} a second", args.seeds, done as f64 / clock.now().as_secs_f64());
-            }
-            stop.load(Ordering::Relaxed) == 0
+    let mut line = Line { terminal: std::io::stderr().is_terminal(), shown: 0 };
+    let found = explore(of_seed, &settings, first..first.saturating_add(args.seeds), args.all, |done, failure| {
+        if let Some(f) = failure {
+            line.clear();
+            eprintln!("seed {}: {}", f.seed, f.title);
+        }
+        let now = clock.now();
+        line.show(now, || {
+            let pace = done as f64 / now.as_secs_f64();
+            let left = args.seeds.saturating_sub(done) as f64 / pace;
+            format!("{done} of {} seeds, {pace:.0} a second, at most {left:.0} s more", args.seeds)
         });
+        stop.load(Ordering::Relaxed) == 0
+    });
+    line.clear();
     let name = scenario.as_ref().map_or("random scenarios", |s| s.name.as_str());
     tell(name, &found, clock.now().as_secs_f64());
     let Some(failure) = found.failures.first() else {
@@ -91,6 +95,32 @@ pub(super) fn run(args: &Args) -> u8 {
     let settings = Settings { seed: failure.seed, ..settings };
     make_small(args, &of_seed(failure.seed), &settings, failure, || stop.load(Ordering::Relaxed) == 0);
     exit::BROKEN
+}
+
+/// A line that says how far things are: kept up to date on a terminal, and a new one now and then elsewhere.
+struct Line {
+    terminal: bool,
+    /// The step of the last one.
+    shown: u64,
+}
+
+impl Line {
+    fn show(&mut self, now: Instant, text: impl FnOnce() -> String) {
+        let step = now.as_nanos() / if self.terminal { 200_000_000 } else { 5_000_000_000 };
+        if step > self.shown {
+            self.shown = step;
+            let (before, after) = if self.terminal { ("\r\x1b[2K", "") } else { ("", "\n") };
+            let mut out = std::io::stderr();
+            let _ = write!(out, "{before}{}{after}", text());
+            let _ = out.flush();
+        }
+    }
+
+    fn clear(&self) {
+        if self.terminal {
+            eprint!("\r\x1b[2K");
+        }
+    }
 }
 
 fn tell(name: &str, found: &Found, seconds: f64) {
@@ -135,7 +165,13 @@ fn options(args: &Args) -> String {
 
 fn make_small(args: &Args, scenario: &Scenario, settings: &Settings, failure: &Failure, go_on: impl Fn() -> bool) {
     let guarantee = failure.broken[0];
-    let mut small = shrink(scenario, settings, guarantee, |_| go_on());
+    let mut line = Line { terminal: std::io::stderr().is_terminal(), shown: 0 };
+    let clock = Clock::start();
+    let mut small = shrink(scenario, settings, guarantee, |tries| {
+        line.show(clock.now(), || format!("making it small: {tries} simulations"));
+        go_on()
+    });
+    line.clear();
     let default = PathBuf::from(format!("{}-shrunk.toml", scenario.name));
     let out: &Path = args.out.as_deref().unwrap_or(&default);
     let again = format!("squall simulate {}{}", out.display(), options(args));

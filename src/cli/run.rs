@@ -4,7 +4,7 @@ use super::{colour, exit, target_error};
 use crate::clock::Clock;
 use crate::report::{self, Report, ScenarioInfo, TargetInfo, TargetKind};
 use crate::run::{Outcome, Progress, Settings};
-use crate::scenario::model::Scenario;
+use crate::scenario::model::{FaultAction, Scenario};
 use crate::scenario::{self, explain};
 use crate::target::stream::Endpoint;
 use crate::target::{Target, TargetError, Wish};
@@ -54,6 +54,9 @@ pub(super) fn run(args: &Args) -> u8 {
             return exit::USAGE;
         }
     };
+    if let Err(code) = only_in_virtual_time(&scenario) {
+        return code;
+    }
     // The folder first: a run whose report cannot be written is not worth its load.
     let folder = match report::create_folder(&args.out, &scenario.name) {
         Ok(folder) => folder,
@@ -72,6 +75,15 @@ pub(super) fn run(args: &Args) -> u8 {
             code
         }
     }
+}
+
+/// Why real time cannot run a scenario: nobody's disk can be slowed from outside.
+fn only_in_virtual_time(scenario: &Scenario) -> Result<(), u8> {
+    if scenario.faults.iter().any(|f| matches!(f.action, FaultAction::SlowDisk { .. })) {
+        eprintln!("squall: a fault says broker = \"slow-disk\", which exists in virtual time only: squall simulate");
+        return Err(exit::USAGE);
+    }
+    Ok(())
 }
 
 fn conduct(args: &Args, scenario: &Scenario, folder: &Path) -> Result<u8, TargetError> {

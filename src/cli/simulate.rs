@@ -5,7 +5,7 @@ use super::{colour, exit};
 use crate::broker::defects::Strike;
 use crate::report::{self, TargetInfo, TargetKind};
 use crate::scenario::{self, units};
-use crate::simulate::{self, Settings};
+use crate::simulate::{self, Durable, Settings};
 use crate::time::Duration;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -28,12 +28,20 @@ pub(super) struct Args {
     /// A deliberate bug of the reference broker (`squall broker --defect list`)
     #[arg(long, value_name = "NAME[:EVERY]")]
     defect: Vec<Strike>,
-    /// How long the broker takes for each piece that it reads, like "50 us"
+    /// How long the broker takes for each packet that it reads, like "50 us"
     #[arg(long, value_name = "TIME", default_value = "0 s", value_parser = service)]
     service: Duration,
-    /// The broker keeps what it knew over a kill or a restart
-    #[arg(long)]
-    durable: bool,
+    /// The broker keeps what it knew: over an orderly restart alone, or always (over a kill too)
+    #[arg(long, value_name = "WHEN", num_args = 0..=1, require_equals = true, default_missing_value = "always", value_parser = durable)]
+    durable: Option<Durable>,
+}
+
+fn durable(text: &str) -> Result<Durable, String> {
+    match text {
+        "restart" => Ok(Durable::Restart),
+        "always" => Ok(Durable::Always),
+        _ => Err("expected restart or always".to_owned()),
+    }
 }
 
 fn service(text: &str) -> Result<Duration, String> {
@@ -64,7 +72,7 @@ pub(super) fn run(args: &Args) -> u8 {
         strict: args.strict,
         defects: args.defect.clone(),
         service: args.service,
-        durable: args.durable,
+        durable: args.durable.unwrap_or_default(),
         threads: std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
     };
     let stop = watch_signals();
@@ -81,7 +89,7 @@ pub(super) fn run(args: &Args) -> u8 {
         started: None,
         target: TargetInfo { name: outcome.promises.broker.name.clone(), version: None, kind: TargetKind::Simulated },
         engine: format!(
-            "virtual time; {}; the broker takes {} for each piece it reads",
+            "virtual time; {}; the broker takes {} for each packet it reads",
             engine(&scenario).replace("TCP by the kernel, on direct sockets", "no TCP, connections without delay"),
             units::show(args.service)
         ),
@@ -100,8 +108,10 @@ fn again(args: &Args, seed: u64) -> String {
     for strike in &args.defect {
         command.push_str(&format!(" --defect {}:{}", strike.defect, strike.every));
     }
-    if args.durable {
-        command.push_str(" --durable");
+    match args.durable {
+        Some(Durable::Always) => command.push_str(" --durable"),
+        Some(Durable::Restart) => command.push_str(" --durable=restart"),
+        _ => {}
     }
     if !args.service.is_zero() {
         command.push_str(&format!(" --service \"{}\"", units::show(args.service)));

@@ -12,7 +12,7 @@ use crate::mqtt::codec::{self, Sender};
 use crate::mqtt::session::{Happening, Resend, Session, SessionConfig};
 use crate::mqtt::{PacketId, QoS, Version};
 use crate::scenario::model::Keeps;
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use crate::trace::{Ack, Breach, Delivered, Discard, EndedBy, Event, Sent, Strange, Timeout, What};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -50,6 +50,7 @@ pub struct Device {
     subscribe_id: Option<PacketId>,
     next_offline: usize,
     next_cut: Instant,
+    next_reboot: usize,
     /// The duty cycle's next change, if it disconnects.
     next_duty: Instant,
     breached: bool,
@@ -77,6 +78,7 @@ impl Device {
             subscribe_id: None,
             next_offline: 0,
             next_cut,
+            next_reboot: 0,
             next_duty,
             breached: false,
             plan,
@@ -92,7 +94,7 @@ impl Device {
             State::Done => return None,
         };
         let message = self.next_message().unwrap_or(Instant::FAR);
-        let life = self.next_cut.min(self.next_duty).min(self.offline_at());
+        let life = self.next_cut.min(self.next_duty).min(self.offline_at()).min(self.reboot_at());
         let at = state.min(message).min(life);
         (at < Instant::FAR).then_some(at)
     }
@@ -214,7 +216,7 @@ impl Device {
             publishes.schedule.end_at(now);
         }
         (self.next_cut, self.next_duty) = (Instant::FAR, Instant::FAR);
-        self.next_offline = usize::MAX;
+        (self.next_offline, self.next_reboot) = (usize::MAX, usize::MAX);
         match self.state {
             State::Away(at) if at < Instant::FAR => {
                 self.plan.backoff.reset();
@@ -307,9 +309,18 @@ impl Device {
         self.plan.kind.offline.get(self.next_offline).map_or(Instant::FAR, |o| o.at)
     }
 
+    fn reboot_at(&self) -> Instant {
+        self.plan.reboots.get(self.next_reboot).map_or(Instant::FAR, |(at, ..)| *at)
+    }
+
     fn follow_life(&mut self, now: Instant, io: &mut Io<'_>) {
         if self.next_cut <= now {
             self.cut_power(now, io);
+        }
+        if self.reboot_at() <= now {
+            let (_, off, keeps) = self.plan.reboots[self.next_reboot];
+            self.next_reboot += 1;
+            self.lose_power(off, keeps, now, io);
         }
         if self.offline_at() <= now {
             let offline = self.plan.kind.offline[self.next_offline];
@@ -352,7 +363,13 @@ impl Device {
         let Some((mean, off, keeps)) = self.plan.kind.power else { return };
         let next = now + off + self.plan.power.exponential(mean);
         self.next_cut = if next < self.plan.kind.drain_from { next } else { Instant::FAR };
-        if now >= self.plan.kind.drain_from || self.state == State::Done {
+        if now < self.plan.kind.drain_from {
+            self.lose_power(off, keeps, now, io);
+        }
+    }
+
+    fn lose_power(&mut self, off: Duration, keeps: Keeps, now: Instant, io: &mut Io<'_>) {
+        if self.state == State::Done {
             return;
         }
         if !matches!(self.state, State::Away(_)) {

@@ -74,6 +74,8 @@ pub struct Plan {
     pub backoff: Backoff,
     /// Draws its power cuts.
     pub power: Stream,
+    /// When it reboots, how long that takes, and what survives; sorted.
+    pub reboots: Box<[(Instant, Duration, Keeps)]>,
 }
 
 /// A will, ready to be sent.

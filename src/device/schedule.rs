@@ -14,6 +14,9 @@ pub struct Schedule {
     duty_phase: Instant,
     tick: u64,
     until: Instant,
+    /// The sensor's clock was right then, and gains this many parts per billion. Beats and duty cycles are by that clock.
+    right_at: Instant,
+    gains: i64,
     stream: Stream,
     /// The current beat, and how many of its burst are still to come.
     beat: Instant,
@@ -34,6 +37,8 @@ impl Schedule {
             duty_phase: from - duty_phase,
             tick: nanos(tick).max(1),
             until,
+            right_at: from,
+            gains: 0,
             beat: from,
             left: spec.burst,
             stream,
@@ -46,11 +51,30 @@ impl Schedule {
         schedule
     }
 
+    /// The same by a clock that was right at the schedule's beginning and gains so many parts per billion (below zero: loses), at
+    /// most a tenth. To be called before anything else.
+    #[must_use]
+    pub fn with_clock(mut self, gains: i64) -> Self {
+        self.gains = gains;
+        self
+    }
+
+    /// The time at which the sensor's clock shows `local`.
+    fn really(&self, local: Instant) -> Instant {
+        scaled(self.right_at, local, BILLION, BILLION.saturating_add_signed(self.gains))
+    }
+
+    /// What the sensor's clock shows at `now`.
+    fn by_its_clock(&self, now: Instant) -> Instant {
+        scaled(self.right_at, now, BILLION.saturating_add_signed(self.gains), BILLION)
+    }
+
     /// When the next message is due; none when there are no more.
     #[must_use]
     pub fn peek(&self) -> Option<Instant> {
         // On the grid, rounded up, so that a load loop's tick finds it exactly then.
-        let on_grid = Instant::from_nanos(self.beat.as_nanos().div_ceil(self.tick).saturating_mul(self.tick));
+        let beat = self.really(self.beat);
+        let on_grid = Instant::from_nanos(beat.as_nanos().div_ceil(self.tick).saturating_mul(self.tick));
         (on_grid < self.until).then_some(on_grid)
     }
 
@@ -72,12 +96,18 @@ impl Schedule {
     /// True while the duty cycle is off; with the instant at which that changes.
     #[must_use]
     pub fn duty_at(&self, now: Instant) -> Option<(bool, Instant)> {
+        let (off, change) = self.duty_by_its_clock(self.by_its_clock(now))?;
+        // Rounding must not bring the change to now, or nobody would get past it.
+        Some((off, self.really(change).max(now + Duration::from_nanos(1))))
+    }
+
+    fn duty_by_its_clock(&self, local: Instant) -> Option<(bool, Instant)> {
         let duty = self.duty?;
         let cycle = nanos(duty.on + duty.off);
-        let into = nanos(now.since(self.duty_phase)) % cycle;
+        let into = nanos(local.since(self.duty_phase)) % cycle;
         let off = into >= nanos(duty.on);
         let rest = if off { cycle - into } else { nanos(duty.on) - into };
-        Some((off, now + Duration::from_nanos(rest)))
+        Some((off, local + Duration::from_nanos(rest)))
     }
 
     fn next_beat(&mut self) {
@@ -88,10 +118,21 @@ impl Schedule {
     }
 
     fn skip_off_times(&mut self) {
-        while self.beat < self.until && self.duty_at(self.beat).is_some_and(|(off, _)| off) {
+        while self.really(self.beat) < self.until && self.duty_by_its_clock(self.beat).is_some_and(|(off, _)| off) {
             self.next_beat();
         }
     }
+}
+
+const BILLION: u64 = 1_000_000_000;
+
+/// `from`, and the time from there to `at` times `by / over`; unchanged before it.
+fn scaled(from: Instant, at: Instant, by: u64, over: u64) -> Instant {
+    if by == over || at <= from {
+        return at;
+    }
+    let span = u128::from(nanos(at.since(from))) * u128::from(by) / u128::from(over);
+    from + Duration::from_nanos(u64::try_from(span).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]
@@ -113,15 +154,44 @@ mod tests {
     #[test]
     fn a_fixed_period_keeps_its_phase_and_never_drifts() {
         let every = Duration::from_millis(100);
-        let t = times(&Spec { rhythm: Rhythm::Every(every), burst: 1, duty: None }, 10_000);
+        let t = times(&Spec { rhythm: Rhythm::Every(every), burst: 1, duty: None, drift: 0 }, 10_000);
         assert_eq!(t.len(), 100);
         assert!(t.windows(2).all(|w| w[1].since(w[0]) == every));
     }
 
     #[test]
+    fn a_fast_clock_brings_more_messages() {
+        let spec = |duty| Spec { rhythm: Rhythm::Every(Duration::from_secs(1)), burst: 1, duty, drift: 0 };
+        let first_and_count = |gains: i64| {
+            let stream = Stream::named(3, &["s"]);
+            let (from, until) = (Instant::from_millis(5_000), Instant::from_millis(105_000));
+            let mut s = Schedule::new(&spec(None), stream, from, until, TICK).with_clock(gains);
+            let (mut count, mut last) = (0, Instant::ZERO);
+            while let Some(t) = s.peek() {
+                (count, last) = (count + 1, t);
+                s.advance();
+            }
+            (count, last)
+        };
+        let (right, last) = first_and_count(0);
+        assert_eq!(right, 100);
+        assert_eq!([first_and_count(100_000_000).0, first_and_count(-100_000_000).0], [110, 90]);
+        // 50 ppm over the 99 s and something that have passed.
+        let gained = last.since(first_and_count(50_000).1);
+        assert!((4..=6).contains(&gained.as_millis()), "{gained:?}");
+        let duty = Duty { on: Duration::from_secs(1), off: Duration::from_secs(3), disconnect: false };
+        let stream = Stream::named(3, &["s"]);
+        let s = Schedule::new(&spec(Some(duty)), stream, Instant::ZERO, Instant::FAR, TICK).with_clock(100_000_000);
+        let (_, first) = s.duty_at(Instant::ZERO).expect("a duty cycle");
+        let (off, second) = s.duty_at(first).expect("a duty cycle");
+        let expected = if off { 3.0 } else { 1.0 } / 1.1;
+        assert!((second.since(first).as_secs_f64() - expected).abs() < 1e-6);
+    }
+
+    #[test]
     fn poisson_has_its_mean_and_sits_on_the_grid() {
         let mean = Duration::from_millis(100);
-        let t = times(&Spec { rhythm: Rhythm::Poisson(mean), burst: 1, duty: None }, 1_000_000);
+        let t = times(&Spec { rhythm: Rhythm::Poisson(mean), burst: 1, duty: None, drift: 0 }, 1_000_000);
         assert!((9_700..10_300).contains(&t.len()), "{}", t.len()); // three standard deviations
         assert!(t.iter().all(|t| t.as_nanos() % 1_000_000 == 0));
     }
@@ -129,7 +199,7 @@ mod tests {
     #[test]
     fn bursts_come_together_and_off_times_are_silent() {
         let duty = Duty { on: Duration::from_secs(1), off: Duration::from_secs(3), disconnect: false };
-        let spec = Spec { rhythm: Rhythm::Every(Duration::from_millis(100)), burst: 3, duty: Some(duty) };
+        let spec = Spec { rhythm: Rhythm::Every(Duration::from_millis(100)), burst: 3, duty: Some(duty), drift: 0 };
         let t = times(&spec, 40_000);
         assert!((290..=310).contains(&t.len()), "a quarter of 400 beats, three each: {}", t.len());
         assert!(t.chunks(3).all(|c| c[0] == c[2]));

@@ -196,6 +196,8 @@ pub(crate) enum Deed {
     Start,
     Pause(Duration),
     Resume,
+    SlowDisk { lasts: Duration, write: Duration },
+    DiskIsWell,
 }
 
 impl<'a> Conduct<'a> {
@@ -342,6 +344,8 @@ impl<'a> Conduct<'a> {
                     let _ = self.target.resume();
                     continue;
                 }
+                // Refused before the run: nobody's disk can be slowed from here.
+                Deed::SlowDisk { .. } | Deed::DiskIsWell => continue,
             };
             if let Err(error) = result {
                 self.died = Some(error.message);
@@ -459,6 +463,9 @@ pub(crate) fn deeds(faults: &[Fault]) -> Vec<(Instant, Deed)> {
             }
             FaultAction::Restart { back_after } => all.extend([(*at, Deed::Stop), (*at + back_after, Deed::Start)]),
             FaultAction::Pause { lasts } => all.extend([(*at, Deed::Pause(lasts)), (*at + lasts, Deed::Resume)]),
+            FaultAction::SlowDisk { lasts, write } => {
+                all.extend([(*at, Deed::SlowDisk { lasts, write }), (*at + lasts, Deed::DiskIsWell)]);
+            }
         }
     }
     all.sort();

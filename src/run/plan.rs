@@ -8,7 +8,7 @@ use crate::link::Path;
 use crate::link::spec::LinkSpec;
 use crate::mqtt::{QoS, Version};
 use crate::promise::{self, BrokerPromises, Promises, SessionPromise};
-use crate::scenario::model::{DeviceSpec, Fleet, Payload, PublishSpec, Scenario, SessionSpec};
+use crate::scenario::model::{DeviceSpec, Fleet, Keeps, Payload, PublishSpec, Scenario, SessionSpec};
 use crate::seed::Stream;
 use crate::time::{Duration, Instant};
 use crate::trace::{ClientId, FaultKind, FaultMark};
@@ -154,6 +154,13 @@ fn promises(scenario: &Scenario, groups: &[GroupView<'_>], broker: BrokerPromise
             }));
         }
     }
+    for fleet in &scenario.fleets {
+        promises.faults.extend(fleet.reboots.iter().map(|r| {
+            let who = if r.share < 1.0 { format!("{} % of ", r.share * 100.0) } else { String::new() };
+            let what = format!("{who}{} rebooted", fleet.name);
+            FaultMark { at: r.at, lasted: Some(r.off), what, kind: FaultKind::Reboot }
+        }));
+    }
     promises.faults.sort_by(|a, b| (a.at, &a.what).cmp(&(b.at, &b.what)));
     promises.faults.dedup();
     promises
@@ -248,6 +255,7 @@ impl Entity<'_> {
             start,
             backoff: Backoff::new(d.reconnect, self.stream("reconnect")),
             power: self.stream("power"),
+            reboots: self.reboots(),
         }
     }
 
@@ -259,8 +267,22 @@ impl Entity<'_> {
             topic: p.topic.fill(self.group.name, self.index).into(),
             payload,
             layout,
-            schedule: Schedule::new(&p.schedule, stream, self.steady_from, self.drain_from, tick),
+            schedule: Schedule::new(&p.schedule, stream, self.steady_from, self.drain_from, tick)
+                .with_clock(self.clock_gains(p.schedule.drift)),
         }
+    }
+
+    /// Parts per billion that the sensor's clock gains.
+    fn clock_gains(&self, drift: u32) -> i64 {
+        let drawn = self.stream("clock").below(2 * u64::from(drift) + 1);
+        i64::try_from(drawn).expect("below 2^33") - i64::from(drift)
+    }
+
+    /// The reboot storms that hit this sensor: each is a draw of its own.
+    fn reboots(&self) -> Box<[(Instant, Duration, Keeps)]> {
+        let storms = self.group.fleet.iter().flat_map(|f| &f.reboots).enumerate();
+        let hit = storms.filter(|(n, r)| self.stream(&format!("reboot {n}")).chance(r.share));
+        hit.map(|(_, r)| (r.at, r.off, r.keeps)).collect()
     }
 
     fn path(&self) -> Option<Path> {

@@ -3,7 +3,7 @@
 use super::device::device;
 use super::diagnostics::Problem;
 use super::links::Links;
-use super::model::{Expect, Fault, FaultAction, Fleet, Keeps, Power, Scenario, SubscriberGroup};
+use super::model::{Expect, Fault, FaultAction, Fleet, Keeps, Power, Reboot, Scenario, SubscriberGroup};
 use super::publish::publish;
 use super::reader::{At, Problems, Table, list};
 use super::{load, memory, threshold, units};
@@ -149,9 +149,23 @@ fn fleet(name: &str, t: &Table<'_>, context: &Context<'_>) -> Fleet {
     let power = t.table("power", "power").map(|p| Power {
         cut_every: p.duration_from("cut_every", context.tick, SECOND),
         off: p.duration_from("off", context.tick, SECOND),
-        keeps: if p.word("keeps", "flash") == "flash" { Keeps::Flash } else { Keeps::Nothing },
+        keeps: keeps(&p),
     });
-    Fleet { name: name.into(), sensors: group.count, device, publish, power }
+    Fleet { name: name.into(), sensors: group.count, device, publish, power, reboots: reboots(t, context) }
+}
+
+fn keeps(t: &Table<'_>) -> Keeps {
+    if t.word("keeps", "flash") == "flash" { Keeps::Flash } else { Keeps::Nothing }
+}
+
+fn reboots(t: &Table<'_>, context: &Context<'_>) -> Vec<Reboot> {
+    let tables = t.tables("reboot", "reboot");
+    let all = tables.iter().filter_map(|r| {
+        let (at, off) = (moment(r, context.load), r.duration_from("off", context.tick, SECOND));
+        let share = r.percent("share").unwrap_or(1.0);
+        Some(At { value: Reboot { at: at?, share, off, keeps: keeps(r) }, span: r.span.clone() })
+    });
+    in_order(all.collect(), |r| (r.at, r.at + r.off), t)
 }
 
 fn subscriber(name: &str, t: &Table<'_>, context: &Context<'_>) -> SubscriberGroup {
@@ -204,19 +218,28 @@ fn faults(root: &Table<'_>, context: &Context<'_>) -> Vec<Fault> {
     for f in root.tables("fault", "fault") {
         let at = moment(&f, context.load);
         let word = f.word("broker", "");
-        let pauses = word == "pause";
-        let (foreign, mend) = if pauses { ("back_after", "for") } else { ("for", "back_after") };
-        if !word.is_empty() && f.has(foreign) {
-            f.problem(f.place_of(foreign), format!("{foreign} means nothing to a {word}"), format!("use {mend}"));
+        let (own, foreign): (&[&str], &[_]) = match word {
+            "pause" => (&["for"], &["back_after", "write"]),
+            "slow-disk" => (&["for", "write"], &["back_after"]),
+            "" => (&[], &[]),
+            _ => (&["back_after"], &["for", "write"]),
+        };
+        for key in foreign.iter().filter(|key| f.has(key)) {
+            f.problem(f.place_of(key), format!("{key} means nothing to a {word}"), format!("use {}", own[0]));
         }
         let back_after = f.has("back_after").then(|| f.duration_above_zero("back_after", SECOND));
         let action = match word {
             "kill" => FaultAction::Kill { back_after },
             "restart" => FaultAction::Restart { back_after: back_after.unwrap_or(SECOND) },
+            "slow-disk" => FaultAction::SlowDisk {
+                lasts: f.duration_above_zero("for", SECOND),
+                write: f.duration_above_zero("write", SECOND),
+            },
             _ => FaultAction::Pause { lasts: f.duration_above_zero("for", SECOND) },
         };
-        if pauses && !f.has("for") {
-            f.problem(f.span.clone(), "for is missing", "add for = \"3 s\", say: how long it is paused");
+        for key in own.iter().filter(|key| **key != "back_after" && !f.has(key)) {
+            let what = if *key == "for" { "how long" } else { "what a packet costs that is written down" };
+            f.problem(f.span.clone(), format!("{key} is missing"), format!("add {key} = \"3 s\", say: {what}"));
         }
         if let Some(at) = at {
             all.push(At { value: (at, action), span: f.span.clone() });
@@ -225,7 +248,8 @@ fn faults(root: &Table<'_>, context: &Context<'_>) -> Vec<Fault> {
     let window = |(at, action): &(Instant, FaultAction)| match *action {
         FaultAction::Kill { back_after: Some(t) }
         | FaultAction::Restart { back_after: t }
-        | FaultAction::Pause { lasts: t } => (*at, *at + t),
+        | FaultAction::Pause { lasts: t }
+        | FaultAction::SlowDisk { lasts: t, .. } => (*at, *at + t),
         FaultAction::Kill { back_after: None } => (*at, Instant::FAR),
     };
     in_order(all, window, root).into_iter().map(|(at, action)| Fault { at, action }).collect()

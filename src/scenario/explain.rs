@@ -112,16 +112,31 @@ fn fleet_words(fleet: &Fleet, out: &mut String) {
     }
     device_words(&fleet.device, out);
     if let Some(power) = fleet.power {
-        let keeps = match power.keeps {
-            Keeps::Flash => "keeps session and outbox, in flash",
-            Keeps::Nothing => "forgets everything",
-        };
         let _ = writeln!(
             out,
-            "    loses its power every {} on average, for {}; {keeps}",
+            "    loses its power every {} on average, for {}; {}",
             show(power.cut_every),
-            show(power.off)
+            show(power.off),
+            keeps(power.keeps)
         );
+    }
+    for reboot in &fleet.reboots {
+        let who =
+            if reboot.share < 1.0 { format!("{} of them reboot", percent(reboot.share)) } else { "all reboot".into() };
+        let _ = writeln!(
+            out,
+            "    at {} {who}, and connect {} later; each {}",
+            at(reboot.at),
+            show(reboot.off),
+            keeps(reboot.keeps)
+        );
+    }
+}
+
+fn keeps(keeps: Keeps) -> &'static str {
+    match keeps {
+        Keeps::Flash => "keeps session and outbox, in flash",
+        Keeps::Nothing => "forgets everything",
     }
 }
 
@@ -171,6 +186,9 @@ fn rhythm(p: &PublishSpec) -> String {
     if let Some(duty) = s.duty {
         let away = if duty.disconnect { "disconnected" } else { "silent" };
         let _ = write!(words, "; {} on, {} {away}", show(duty.on), show(duty.off));
+    }
+    if s.drift > 0 {
+        let _ = write!(words, "; each by a clock of its own, up to {} ppm fast or slow", f64::from(s.drift) / 1e3);
     }
     words
 }
@@ -322,6 +340,11 @@ fn fault_words(scenario: &Scenario, out: &mut String) {
                 format!("stopped in order, started again {} later", show(back_after))
             }
             FaultAction::Pause { lasts } => format!("paused for {}", show(lasts)),
+            FaultAction::SlowDisk { lasts, write } => format!(
+                "its disk is slow for {}: {} more for each packet that changes what it keeps",
+                show(lasts),
+                show(write)
+            ),
         };
         let _ = writeln!(out, "    at {}: {what}", at(fault.at));
     }

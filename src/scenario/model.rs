@@ -45,6 +45,8 @@ pub struct Fleet {
     pub publish: Option<PublishSpec>,
     /// Power cuts, if any.
     pub power: Option<Power>,
+    /// Reboot storms, by run time, sorted.
+    pub reboots: Vec<Reboot>,
 }
 
 /// A group of subscribers.
@@ -250,6 +252,8 @@ pub struct Schedule {
     pub burst: u32,
     /// On and off times; none: always on.
     pub duty: Option<Duty>,
+    /// How wrong the sensors' clocks go, in parts per billion: each at a rate of its own, drawn evenly from minus to plus this.
+    pub drift: u32,
 }
 
 /// The rhythm of a schedule.
@@ -278,6 +282,19 @@ pub struct Power {
     /// Mean time between cuts.
     pub cut_every: Duration,
     /// How long the power is off.
+    pub off: Duration,
+    /// What survives.
+    pub keeps: Keeps,
+}
+
+/// A reboot storm: a share of a fleet reboots at one instant.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Reboot {
+    /// When.
+    pub at: Instant,
+    /// The probability with which each sensor is hit, 0 to 1.
+    pub share: f64,
+    /// How long a sensor takes until it connects again.
     pub off: Duration,
     /// What survives.
     pub keeps: Keeps,
@@ -318,6 +335,13 @@ pub enum FaultAction {
     Pause {
         /// How long.
         lasts: Duration,
+    },
+    /// Its disk is slow for this long; in virtual time only.
+    SlowDisk {
+        /// How long.
+        lasts: Duration,
+        /// What each packet costs that changes what the broker keeps, on top of its service time.
+        write: Duration,
     },
 }
 

@@ -83,7 +83,8 @@ fn schedule(p: &Table<'_>, context: &Context<'_>) -> Schedule {
         off: d.duration_from("off", context.tick, Duration::from_secs(1)),
         disconnect: d.flag("disconnect", false),
     });
-    let schedule = Schedule { rhythm, burst: p.count("burst").unwrap_or(1), duty };
+    let drift = p.drift("drift").unwrap_or(0);
+    let schedule = Schedule { rhythm, burst: p.count("burst").unwrap_or(1), duty, drift };
     numbers(p, &schedule, context.duration, p.span.clone());
     schedule
 }

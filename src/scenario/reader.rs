@@ -173,6 +173,10 @@ impl<'a> Table<'a> {
         self.unit(key, units::PERCENT, units::percent)
     }
 
+    pub fn drift(&self, key: &'static str) -> Option<u32> {
+        self.unit(key, units::DRIFT, units::drift).map(|a| a.value)
+    }
+
     pub fn frequency(&self, key: &'static str) -> Option<At<Duration>> {
         self.unit(key, units::FREQUENCY, units::frequency)
     }

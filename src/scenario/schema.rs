@@ -46,6 +46,7 @@ fn between_settings(kind: &str) -> Value {
     };
     let fault =
         |word: &str, then: Value| json!({ "if": { "properties": { "broker": { "const": word } } }, "then": then });
+    let any = |keys: &[&str]| json!({ "anyOf": keys.iter().map(|k| json!({ "required": [k] })).collect::<Vec<_>>() });
     match kind {
         "scenario" => json!({ "anyOf": [{ "required": ["fleet"] }, { "required": ["subscriber"] }] }),
         "fleet" => json!({
@@ -59,9 +60,10 @@ fn between_settings(kind: &str) -> Value {
         "jitter" | "loss" => json!({ "minProperties": 1, "maxProperties": 1 }),
         "fault" => json!({
             "allOf": [
-                fault("pause", json!({ "required": ["for"], "not": { "required": ["back_after"] } })),
-                fault("kill", json!({ "not": { "required": ["for"] } })),
-                fault("restart", json!({ "not": { "required": ["for"] } })),
+                fault("pause", json!({ "required": ["for"], "not": any(&["back_after", "write"]) })),
+                fault("slow-disk", json!({ "required": ["for", "write"], "not": any(&["back_after"]) })),
+                fault("kill", json!({ "not": any(&["for", "write"]) })),
+                fault("restart", json!({ "not": any(&["for", "write"]) })),
             ],
         }),
         _ => Value::Null,
@@ -114,6 +116,7 @@ fn shape(form: Shape) -> Value {
             "examples": ["5 %"],
         }),
         Shape::Frequency => unit(r"/\s*(s|min|h|day)", &["6/min"]),
+        Shape::Drift => unit("ppm", &["40 ppm"]),
         Shape::Word(words) => json!({ "type": "string", "enum": words }),
         Shape::Table(kind) => reference(kind),
         Shape::Tables(kind) => json!({ "anyOf": [{ "type": "array", "items": reference(kind) }, reference(kind)] }),

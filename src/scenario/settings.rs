@@ -22,6 +22,8 @@ pub enum Shape {
     Rate,
     Percent,
     Frequency,
+    /// Parts per million.
+    Drift,
     /// One of these words.
     Word(&'static [&'static str]),
     /// A table of that kind.
@@ -65,8 +67,8 @@ const fn n(key: &'static str, shape: Shape, about: &'static str, example: &'stat
 /// Kinds of tables with their settings.
 pub const TABLES: &[(&str, &[Setting])] = {
     use Shape::{
-        Count, Duration, Flag, Frequency, Guarantees, Link, Name, Named, Percent, PercentOr, Preset, Qos, Rate, Size,
-        SizeOr, Table, Tables, Text, Texts, Topic, Word,
+        Count, Drift, Duration, Flag, Frequency, Guarantees, Link, Name, Named, Percent, PercentOr, Preset, Qos, Rate,
+        Size, SizeOr, Table, Tables, Text, Texts, Topic, Word,
     };
     &[
         (
@@ -99,6 +101,7 @@ pub const TABLES: &[(&str, &[Setting])] = {
                 n("sensors", Count(1, 1_000_000), "how many sensors", r##"sensors = 100"##),
                 s("publish", Table("publish"), "what each of them publishes"),
                 s("power", Table("power"), "power cuts"),
+                s("reboot", Tables("reboot"), "reboot storms: all of the fleet, or a share of it, at one instant"),
                 s("subscribe", Tables("subscription"), "what each of them subscribes to"),
             ],
         ),
@@ -166,6 +169,11 @@ pub const TABLES: &[(&str, &[Setting])] = {
                 s("poisson", Frequency, "at random, this often on average"),
                 s("burst", Count(1, 100_000), "messages at each beat (default 1)"),
                 s("duty", Table("duty"), "on and off times"),
+                s(
+                    "drift",
+                    Drift,
+                    "how wrong the clock goes that messages are due by: each sensor's at a rate of its own, up to this fast or slow (default 0 ppm)",
+                ),
             ],
         ),
         (
@@ -190,6 +198,15 @@ pub const TABLES: &[(&str, &[Setting])] = {
             &[
                 n("cut_every", Duration, "mean time between cuts", r##"cut_every = "60 s""##),
                 n("off", Duration, "how long the power is off", r##"off = "5 s""##),
+                s("keeps", Word(&["flash", "nothing"]), "what survives (default flash)"),
+            ],
+        ),
+        (
+            "reboot",
+            &[
+                n("at", Duration, "when, from the run's start", r##"at = "60 s""##),
+                s("share", Percent, "the share of the fleet that is hit, each sensor by its own draw (default 100 %)"),
+                s("off", Duration, "how long until a sensor connects again (default 1 s)"),
                 s("keeps", Word(&["flash", "nothing"]), "what survives (default flash)"),
             ],
         ),
@@ -307,9 +324,19 @@ pub const TABLES: &[(&str, &[Setting])] = {
             "fault",
             &[
                 n("at", Duration, "when, from the run's start", r##"at = "10 s""##),
-                n("broker", Word(&["kill", "restart", "pause"]), "what is done to it", r##"broker = "pause""##),
+                n(
+                    "broker",
+                    Word(&["kill", "restart", "pause", "slow-disk"]),
+                    "what is done to it",
+                    r##"broker = "pause""##,
+                ),
                 s("back_after", Duration, "kill, restart: when it is started again"),
-                s("for", Duration, "pause: how long"),
+                s("for", Duration, "pause, slow-disk: how long"),
+                s(
+                    "write",
+                    Duration,
+                    "slow-disk (virtual time only): what each packet costs that changes what the broker keeps",
+                ),
             ],
         ),
         (

@@ -29,6 +29,7 @@ pub(super) fn place(kind: &str) -> &str {
         "outbox" => "outbox = { ... }",
         "offline" => "offline = [{ ... }]",
         "outage" => "outage = [{ ... }]",
+        "reboot" => "reboot = [{ ... }]",
         other => other,
     }
 }

@@ -103,6 +103,20 @@ pub fn percent(text: &str) -> Result<f64, Expected> {
     }
 }
 
+/// What a clock's drift looks like.
+pub const DRIFT: Expected = "a clock's drift like \"40 ppm\", up to 100,000 ppm";
+
+/// Reads a drift as parts per billion.
+///
+/// # Errors
+/// If it is none, or over 100,000 ppm (a tenth).
+pub fn drift(text: &str) -> Result<u32, Expected> {
+    match split(text) {
+        Some((number, "ppm")) if number <= 1e5 => u32::try_from(round(number * 1e3)).map_err(|_| DRIFT),
+        _ => Err(DRIFT),
+    }
+}
+
 /// What a frequency looks like.
 pub const FREQUENCY: Expected = "how often, like \"2/s\", \"6/min\" or \"1/h\"";
 
@@ -172,6 +186,7 @@ mod tests {
         assert_eq!(rate("62 kbit/s"), Ok(62_000));
         assert_eq!(size("2 KiB"), Ok(2048));
         assert_eq!(percent("0.5 %"), Ok(0.005));
+        assert_eq!((drift("40 ppm"), drift("0.5 ppm"), drift("100000 ppm")), (Ok(40_000), Ok(500), Ok(100_000_000)));
         assert_eq!(frequency("2/min"), Ok(Duration::from_secs(30)));
     }
 
@@ -202,6 +217,7 @@ mod tests {
         assert!(size("8 bytes").is_err() && size("5000 MiB").is_err());
         assert!(percent("101 %").is_err() && percent("5").is_err());
         assert!(frequency("0.0001/day").is_ok() && frequency("0.00001/day").is_err());
+        assert!(drift("100001 ppm").is_err() && drift("40").is_err() && drift("-1 ppm").is_err());
         assert!(frequency("0/s").is_err() && frequency("2").is_err());
     }
 }

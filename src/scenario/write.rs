@@ -1,7 +1,7 @@
 //! From the model back to a file that reads like one that a person wrote: what is as by default is left out.
 
 use super::model::{
-    DeviceSpec, DropPolicy, FaultAction, Keeps, NamedLink, Payload, Rhythm, Scenario, Schedule, SessionSpec,
+    DeviceSpec, DropPolicy, FaultAction, Keeps, NamedLink, Payload, Reboot, Rhythm, Scenario, Schedule, SessionSpec,
     SubscriptionSpec,
 };
 use super::units::{self, show};
@@ -44,10 +44,10 @@ pub fn write(scenario: &Scenario) -> String {
             let _ = writeln!(out, "publish = {{ {} }}", parts.join(", "));
         }
         if let Some(p) = fleet.power {
-            let keeps = if p.keeps == Keeps::Flash { "flash" } else { "nothing" };
             let (every, off) = (duration(p.cut_every), duration(p.off));
-            let _ = writeln!(out, "power = {{ cut_every = {every}, off = {off}, keeps = \"{keeps}\" }}");
+            let _ = writeln!(out, "power = {{ cut_every = {every}, off = {off}, keeps = \"{}\" }}", keeps(p.keeps));
         }
+        list(&mut out, "reboot", fleet.reboots.iter().map(reboot));
         links.extend(fleet.device.link.iter().map(|l| (l.name.as_str(), l)));
     }
     for group in &scenario.subscribers {
@@ -59,6 +59,16 @@ pub fn write(scenario: &Scenario) -> String {
     faults(scenario, &mut out);
     expect(scenario, &mut out);
     out
+}
+
+fn keeps(keeps: Keeps) -> &'static str {
+    if keeps == Keeps::Flash { "flash" } else { "nothing" }
+}
+
+fn reboot(r: &Reboot) -> String {
+    let share = if r.share < 1.0 { format!(", share = {}", percent(r.share)) } else { String::new() };
+    let keeps = if r.keeps == Keeps::Flash { String::new() } else { format!(", keeps = \"{}\"", keeps(r.keeps)) };
+    format!("{{ at = {}{share}, off = {}{keeps} }}", at(r.at), duration(r.off))
 }
 
 fn quoted(text: &str) -> String {
@@ -121,6 +131,9 @@ fn schedule(s: &Schedule) -> Vec<String> {
     if let Some(d) = s.duty {
         let disconnect = if d.disconnect { ", disconnect = true" } else { "" };
         parts.push(format!("duty = {{ on = {}, off = {}{disconnect} }}", duration(d.on), duration(d.off)));
+    }
+    if s.drift > 0 {
+        parts.push(format!("drift = \"{} ppm\"", f64::from(s.drift) / 1e3));
     }
     parts
 }
@@ -266,6 +279,9 @@ fn faults(scenario: &Scenario, out: &mut String) {
             FaultAction::Kill { back_after: Some(t) } => ("kill", format!("back_after = {}\n", duration(t))),
             FaultAction::Restart { back_after } => ("restart", format!("back_after = {}\n", duration(back_after))),
             FaultAction::Pause { lasts } => ("pause", format!("for = {}\n", duration(lasts))),
+            FaultAction::SlowDisk { lasts, write } => {
+                ("slow-disk", format!("for = {}\nwrite = {}\n", duration(lasts), duration(write)))
+            }
         };
         let _ = write!(out, "\n[[fault]]\nat = {}\nbroker = \"{what}\"\n{how}", at(fault.at));
     }

@@ -35,21 +35,38 @@ pub struct Settings {
     pub strict: bool,
     /// Deliberate bugs of the broker.
     pub defects: Vec<Strike>,
-    /// How long the broker takes for each piece that it reads.
+    /// How long the broker takes for each packet that it reads.
     pub service: Duration,
-    /// The broker keeps what it knew over a kill or a restart, and declares so.
-    pub durable: bool,
+    /// What of its knowledge the broker keeps, and declares to.
+    pub durable: Durable,
     /// Threads to use; 0 is 1. Any number gives the same history.
     pub threads: usize,
 }
 
+/// What survives the broker's end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Durable {
+    /// Nothing.
+    #[default]
+    No,
+    /// All that it knew, over an orderly restart; nothing over a kill.
+    Restart,
+    /// All that it knew, over a kill too.
+    Always,
+}
+
 /// What the reference broker in memory declares; `broker-under-test/reference/broker.toml` says the same.
-fn declared(durable: bool) -> BrokerPromises {
+fn declared(durable: Durable) -> BrokerPromises {
     BrokerPromises {
         name: concat!("reference ", env!("CARGO_PKG_VERSION")).into(),
         max_qos: Some(2),
         offline_queue: Some(100_000),
-        durability: if durable { Durability::Always } else { Durability::None },
+        durability: match durable {
+            Durable::No => Durability::None,
+            // Nothing is promised for a kill; an orderly restart is no excuse.
+            Durable::Restart => Durability::Unknown,
+            Durable::Always => Durability::Always,
+        },
     }
 }
 

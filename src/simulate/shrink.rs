@@ -97,7 +97,15 @@ fn candidates(s: &Scenario) -> Vec<Scenario> {
         if fleet.power.is_some() {
             offer(&|c| c.fleets[i].power = None);
         }
+        for r in 0..fleet.reboots.len() {
+            offer(&|c| {
+                c.fleets[i].reboots.remove(r);
+            });
+        }
         if let Some(p) = &fleet.publish {
+            if p.schedule.drift > 0 {
+                offer(&|c| c.fleets[i].publish.as_mut().expect("it was there").schedule.drift = 0);
+            }
             if p.schedule.duty.is_some() {
                 offer(&|c| c.fleets[i].publish.as_mut().expect("it was there").schedule.duty = None);
             }
@@ -130,7 +138,8 @@ fn candidates(s: &Scenario) -> Vec<Scenario> {
 fn fits(s: &Scenario, load: Duration) -> bool {
     let end = Instant::ZERO + load;
     let offline = (0..s.fleets.len() + s.subscribers.len()).flat_map(|d| device(s, d).offline.iter().map(|o| o.at));
-    offline.chain(s.faults.iter().map(|f| f.at)).all(|at| at < end)
+    let reboots = s.fleets.iter().flat_map(|f| f.reboots.iter().map(|r| r.at));
+    offline.chain(reboots).chain(s.faults.iter().map(|f| f.at)).all(|at| at < end)
 }
 
 fn fewer(count: u32) -> Vec<u32> {

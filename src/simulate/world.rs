@@ -1,17 +1,17 @@
 //! The event heap: clients, the broker, its faults, the phases.
 
-use super::Settings;
 use super::ahead::{self, Crew, Future};
 use super::client::{Client, Linked, Way};
 use super::judges::{Figures, Judges};
 use super::net::Net;
+use super::{Durable, Settings};
 use crate::broker::defects::Defects;
-use crate::broker::{Broker, Config, Output};
+use crate::broker::{Broker, Config, Output, Work};
 use crate::device::{Closed, Device};
 use crate::measure::summary::WireCost;
 use crate::run::plan::{self, Planned, RunPlan};
 use crate::run::{Deed, Progress, deeds};
-use crate::scenario::model::Scenario;
+use crate::scenario::model::{FaultAction, Scenario};
 use crate::time::{Duration, Instant};
 use crate::trace::{Event, FaultKind, FaultMark};
 use std::cmp::Reverse;
@@ -45,8 +45,10 @@ pub(super) struct World {
     broker: Broker,
     config: Config,
     paused: bool,
-    durable: bool,
+    durable: Durable,
     service: Duration,
+    /// While the disk is slow: what a packet costs that changes what is kept.
+    write: Duration,
     /// When the broker is done with what it read, and reads on; `busy` until then.
     free_at: Instant,
     busy: bool,
@@ -106,13 +108,16 @@ impl World {
             paused: false,
             durable: settings.durable,
             service: settings.service,
+            write: Duration::ZERO,
             free_at: Instant::ZERO,
             busy: false,
             judges: Some(Box::new(Judges::new(&promises, WIDTH))),
             figures: Figures::default(),
             crew: (settings.threads > 1).then(|| Crew::new(settings.threads - 1)),
             // A broker that takes time, or does what it should not, may speak to a sensor at any time.
-            may_run_ahead: settings.service.is_zero() && settings.defects.is_empty(),
+            may_run_ahead: settings.service.is_zero()
+                && settings.defects.is_empty()
+                && !scenario.faults.iter().any(|f| matches!(f.action, FaultAction::SlowDisk { .. })),
             ready: Vec::new(),
             window_end: Instant::ZERO,
             width: ahead::NARROW,
@@ -257,16 +262,24 @@ impl World {
         while self.free_at <= self.now {
             self.busy = false;
             self.deliver();
+            let before = self.broker.work();
             if self.paused || !self.net.feed(&mut self.broker, self.now) {
                 break;
             }
             // Its answers are out when it is done.
             self.busy = true;
-            self.free_at = self.now + self.service;
+            self.free_at = self.now + self.takes(before);
         }
         while let Some(client) = self.touched.pop() {
             self.arm(client as usize);
         }
+    }
+
+    /// How long it takes for what it has read since.
+    fn takes(&self, since: Work) -> Duration {
+        let work = self.broker.work();
+        let times = |each: Duration, n: u64| each.saturating_mul(u32::try_from(n).unwrap_or(u32::MAX));
+        times(self.service, work.packets - since.packets) + times(self.write, work.kept - since.kept)
     }
 
     fn deliver(&mut self) {
@@ -298,11 +311,11 @@ impl World {
             let mark = |kind, what: &str, lasted| Some(FaultMark { at, lasted, what: what.into(), kind });
             let fault = match deed {
                 Deed::Kill => {
-                    self.lose_broker(Closed::Reset);
+                    self.lose_broker(Closed::Reset, self.durable == Durable::Always);
                     mark(FaultKind::BrokerKill, "broker killed", None)
                 }
                 Deed::Stop => {
-                    self.lose_broker(Closed::Finished);
+                    self.lose_broker(Closed::Finished, self.durable != Durable::No);
                     mark(FaultKind::BrokerRestart, "broker stopped", None)
                 }
                 Deed::Start => {
@@ -317,6 +330,14 @@ impl World {
                     self.paused = false;
                     None
                 }
+                Deed::SlowDisk { lasts, write } => {
+                    self.write = write;
+                    mark(FaultKind::SlowDisk, "broker's disk slow", Some(lasts))
+                }
+                Deed::DiskIsWell => {
+                    self.write = Duration::ZERO;
+                    None
+                }
             };
             if let Some(fault) = fault {
                 self.show_judges(self.now, tap);
@@ -327,10 +348,10 @@ impl World {
     }
 
     /// The broker's process ends, and all that was in memory with it; what it had not read and not sent is lost in any case.
-    fn lose_broker(&mut self, how: Closed) {
+    fn lose_broker(&mut self, how: Closed, keeps: bool) {
         self.net.listening = false;
         self.paused = false;
-        if !self.durable {
+        if !keeps {
             self.broker = Broker::new(self.config.clone());
         }
         for (conn, (client, number)) in self.net.clear() {
