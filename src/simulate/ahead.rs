@@ -9,6 +9,8 @@
 //! and has nothing to do before the window's end runs ahead when it is over. How long windows are and how many threads there
 //! are changes nothing of what happens, only how fast.
 
+#![allow(clippy::vec_box, reason = "clients go from thread to thread: pointers are moved, not some KiB each")]
+
 use super::client::Client;
 use super::judges::Judges;
 use super::net::Net;
