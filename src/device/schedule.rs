@@ -61,12 +61,13 @@ impl Schedule {
 
     /// The time at which the sensor's clock shows `local`.
     fn really(&self, local: Instant) -> Instant {
-        scaled(self.right_at, local, BILLION, BILLION.saturating_add_signed(self.gains))
+        // Rounded up, so that then the clock shows it, and not a nanosecond less.
+        scaled(self.right_at, local, BILLION, BILLION.saturating_add_signed(self.gains), u128::div_ceil)
     }
 
     /// What the sensor's clock shows at `now`.
     fn by_its_clock(&self, now: Instant) -> Instant {
-        scaled(self.right_at, now, BILLION.saturating_add_signed(self.gains), BILLION)
+        scaled(self.right_at, now, BILLION.saturating_add_signed(self.gains), BILLION, u128::div_euclid)
     }
 
     /// When the next message is due; none when there are no more.
@@ -97,8 +98,7 @@ impl Schedule {
     #[must_use]
     pub fn duty_at(&self, now: Instant) -> Option<(bool, Instant)> {
         let (off, change) = self.duty_by_its_clock(self.by_its_clock(now))?;
-        // Rounding must not bring the change to now, or nobody would get past it.
-        Some((off, self.really(change).max(now + Duration::from_nanos(1))))
+        Some((off, self.really(change)))
     }
 
     fn duty_by_its_clock(&self, local: Instant) -> Option<(bool, Instant)> {
@@ -126,12 +126,12 @@ impl Schedule {
 
 const BILLION: u64 = 1_000_000_000;
 
-/// `from`, and the time from there to `at` times `by / over`; unchanged before it.
-fn scaled(from: Instant, at: Instant, by: u64, over: u64) -> Instant {
+/// `from`, and the time from there to `at` times `by / over`, rounded as `divide` does; unchanged before it.
+fn scaled(from: Instant, at: Instant, by: u64, over: u64, divide: impl Fn(u128, u128) -> u128) -> Instant {
     if by == over || at <= from {
         return at;
     }
-    let span = u128::from(nanos(at.since(from))) * u128::from(by) / u128::from(over);
+    let span = divide(u128::from(nanos(at.since(from))) * u128::from(by), u128::from(over));
     from + Duration::from_nanos(u64::try_from(span).unwrap_or(u64::MAX))
 }
 
