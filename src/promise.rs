@@ -21,8 +21,39 @@ pub struct Promises {
     pub guarantees: Vec<Guarantee>,
     /// Limits on metrics.
     pub thresholds: Vec<Threshold>,
-    /// Take no excuse.
+    /// Take none of the broker's declared limits as an excuse.
     pub strict: bool,
+    /// Hard paths that the scenario names, and that must have been walked: without that, what it asks for is not shown.
+    pub must_walk: Vec<HardPath>,
+}
+
+/// What a scenario can name, so that somebody must walk it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum HardPath {
+    /// A sensor loses power.
+    PowerCut,
+    /// A client returns to a session that it left.
+    Return,
+    /// The broker is killed.
+    Kill,
+    /// The broker is stopped in order, and started again.
+    Restart,
+    /// The broker stands still for a while.
+    Pause,
+}
+
+impl HardPath {
+    /// For people, as something that is counted.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::PowerCut => "power cuts",
+            Self::Return => "returns to a session",
+            Self::Kill => "broker kills",
+            Self::Restart => "broker restarts",
+            Self::Pause => "broker pauses",
+        }
+    }
 }
 
 impl Promises {
@@ -80,6 +111,8 @@ pub struct Publishes {
     pub retain: bool,
     /// Payload length in bytes.
     pub length: u32,
+    /// 5.0: Message Expiry Interval of every message; none: they do not expire.
+    pub expiry: Option<Duration>,
 }
 
 /// One subscription of one client.
@@ -123,6 +156,9 @@ pub struct BrokerPromises {
     pub offline_queue: Option<u64>,
     /// What survives `kill -9`; none: not declared.
     pub durability: Durability,
+    /// Filters of the topics on which it lets nobody publish. A 3.1.1 broker may acknowledge such a message all the same
+    /// [MQTT-3.3.5-2].
+    pub denies: Vec<String>,
 }
 
 /// What a broker promises to have kept after it was killed.
@@ -189,6 +225,22 @@ impl Guarantee {
             Self::Session => "session",
             Self::Protocol => "protocol",
             Self::Liveness => "liveness",
+        }
+    }
+
+    /// What it promises, in plain words.
+    #[must_use]
+    pub const fn promise(self) -> &'static str {
+        match self {
+            Self::Qos0 => "a message sent at QoS 0 arrives once or not at all",
+            Self::Qos1 => "an acknowledged message at QoS 1 arrives at least once",
+            Self::Qos2 => "a completed message at QoS 2 arrives exactly once",
+            Self::Order => "one sensor's messages arrive in the order in which it sent them",
+            Self::Payload => "what arrives is what was sent, byte by byte",
+            Self::Routing => "a message reaches those who asked for it, and nobody else",
+            Self::Session => "the broker remembers a session for as long as it was asked to, and says so truly",
+            Self::Protocol => "the broker speaks MQTT as it is written",
+            Self::Liveness => "a broker that can be reached answers, and hands on what it owes",
         }
     }
 

@@ -57,6 +57,13 @@ pub enum What {
     },
     /// A message of this run arrived whole, with a valid identity.
     Delivered(Delivered),
+    /// A message of this run arrived, and the client declined it, with a negative PUBACK or PUBREC (5.0).
+    Declined {
+        /// Who published it.
+        publisher: ClientId,
+        /// Its number.
+        number: u32,
+    },
     /// A PUBLISH arrived that is not a message of this run as it was sent.
     Strange {
         /// What is wrong with it.
@@ -123,6 +130,20 @@ pub enum What {
     RepeatSuppressed {
         /// The packet identifier.
         packet_id: u16,
+    },
+    /// The client sent PUBREL once more, for an exchange of an earlier connection [MQTT-4.4.0-1].
+    ReleasedAgain {
+        /// The packet identifier.
+        packet_id: u16,
+    },
+    /// The client's link lost a packet that carried more than an acknowledgement of TCP's own.
+    LinkLost {
+        /// From the client to the broker.
+        up: bool,
+        /// How it was lost.
+        why: LinkLoss,
+        /// Bytes of MQTT in it; 0: a TCP hand-shake or its end.
+        bytes: u32,
     },
     /// The broker broke the protocol on this connection in a way the client had to act upon.
     Protocol(Breach),
@@ -203,6 +224,17 @@ pub enum Strange {
     Phantom,
     /// It comes from an earlier run, or from somebody else.
     Foreign,
+}
+
+/// How a link loses a packet.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum LinkLoss {
+    /// At random, as its loss model says.
+    Random,
+    /// Its queue was full.
+    Queue,
+    /// There was an outage.
+    Outage,
 }
 
 /// Who ended a connection, as the client sees it.

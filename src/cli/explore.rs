@@ -129,12 +129,10 @@ fn tell(name: &str, found: &Found, seconds: f64) {
     if failures == 0 && seeds > 0 {
         println!("  at most {:.2} % of seeds fail (95 %)", 300.0 / seeds as f64);
     }
-    let mut paths: Vec<String> = Vec::new();
+    println!("  hard paths walked:");
+    let wide = found.hard_paths.iter().map(|(_, n)| n.to_string().len()).max().unwrap_or(0);
     for (name, count) in &found.hard_paths {
-        paths.push(format!("{count} {name}"));
-    }
-    if !paths.is_empty() {
-        println!("  walked: {}", paths.join(", "));
+        println!("    {count:>wide$}  {name}");
     }
     for f in found.failures.iter().take(20) {
         let names: Vec<&str> = f.broken.iter().map(|g| g.title()).collect();

@@ -106,6 +106,12 @@ impl Device {
         want
     }
 
+    /// Which client of the run it is.
+    #[must_use]
+    pub fn id(&self) -> crate::trace::ClientId {
+        self.plan.id
+    }
+
     /// True while the device has something of its own that is not wholly delivered, or is not where it wants to be.
     #[must_use]
     pub fn is_busy(&self) -> bool {
@@ -554,7 +560,10 @@ impl Device {
                         self.write_publish(message, Some(id), true, now, io);
                     }
                 }
-                Resend::PubRel { id } => self.session.write_pubrel(id, io.tx),
+                Resend::PubRel { id } => {
+                    self.session.write_pubrel(id, io.tx);
+                    self.event(What::ReleasedAgain { packet_id: id.get() }, now, io);
+                }
             }
         }
     }

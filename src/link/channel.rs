@@ -4,6 +4,7 @@ use super::spec::{Direction, Jitter, Loss, Outage};
 use crate::measure::summary::Wire;
 use crate::seed::Stream;
 use crate::time::{Duration, Instant};
+use crate::trace::LinkLoss;
 use std::collections::VecDeque;
 
 /// One direction of one link.
@@ -25,6 +26,8 @@ pub(super) struct Channel {
     highest: Vec<(u16, u32)>,
     pub wire: Wire,
     pub healed: bool,
+    /// Packets lost that carried more than an acknowledgement, for whoever tells the story: when, how, and bytes of data.
+    pub losses: Vec<(Instant, LinkLoss, u32)>,
 }
 
 impl Channel {
@@ -53,6 +56,7 @@ impl Channel {
             highest: Vec::new(),
             wire: Wire::default(),
             healed: false,
+            losses: Vec::new(),
         }
     }
 
@@ -87,6 +91,7 @@ impl Channel {
         self.count_retransmission(&packet, sensor_port_at);
         if !self.fits_queue(length, now) {
             self.wire.queue_drops += 1;
+            self.note_loss(&packet, LinkLoss::Queue, now);
             return Some(packet);
         }
         let start = now.max(self.busy_until).max(air.as_ref().map_or(Instant::ZERO, |a| **a));
@@ -103,10 +108,12 @@ impl Channel {
         let delay = self.draw_delay();
         if !self.healed && outages.iter().any(|o| o.at <= serialised && start < o.at + o.lasts) {
             self.wire.outage_drops += 1;
+            self.note_loss(&packet, LinkLoss::Outage, now);
             return Some(packet);
         }
         if lost && !self.healed {
             self.wire.lost += 1;
+            self.note_loss(&packet, LinkLoss::Random, now);
             return Some(packet);
         }
         let mut arrival = serialised + delay;
@@ -117,6 +124,14 @@ impl Channel {
         let place = self.flying.iter().rposition(|(at, _)| *at <= arrival).map_or(0, |p| p + 1);
         self.flying.insert(place, (arrival, packet));
         None
+    }
+
+    fn note_loss(&mut self, packet: &[u8], how: LinkLoss, now: Instant) {
+        if let Some((data, flags)) = segment(packet)
+            && (data > 0 || flags & 0b11 != 0)
+        {
+            self.losses.push((now, how, data));
+        }
     }
 
     /// Time on the air of a packet of `length` bytes.
@@ -179,14 +194,10 @@ impl Channel {
 
     /// A TCP segment that takes sequence space and brings nothing above what was sent before is a retransmission.
     fn count_retransmission(&mut self, packet: &[u8], sensor_port_at: usize) {
-        let Some((header, rest)) = packet.split_at_checked(20) else { return };
-        let total = usize::from(u16::from_be_bytes([header[2], header[3]]));
-        let Some(tcp) = rest.get(..20) else { return };
+        let (Some((data, flags)), Some(tcp)) = (segment(packet), packet.get(20..40)) else { return };
         let port = u16::from_be_bytes([tcp[sensor_port_at], tcp[sensor_port_at + 1]]);
         let sequence = u32::from_be_bytes([tcp[4], tcp[5], tcp[6], tcp[7]]);
-        let data = total.saturating_sub(20 + usize::from(tcp[12] >> 4) * 4);
-        let flags = tcp[13];
-        let takes = u32::try_from(data).unwrap_or(0) + u32::from(flags & 2 != 0) + u32::from(flags & 1 != 0);
+        let takes = data + u32::from(flags & 2 != 0) + u32::from(flags & 1 != 0);
         if takes == 0 || flags & 4 != 0 {
             return;
         }
@@ -205,4 +216,13 @@ impl Channel {
             }
         }
     }
+}
+
+/// Bytes of data, and the flags, of the TCP segment in an IPv4 packet without options.
+fn segment(packet: &[u8]) -> Option<(u32, u8)> {
+    let (header, rest) = packet.split_at_checked(20)?;
+    let total = usize::from(u16::from_be_bytes([header[2], header[3]]));
+    let tcp = rest.get(..20)?;
+    let data = total.saturating_sub(20 + usize::from(tcp[12] >> 4) * 4);
+    Some((u32::try_from(data).unwrap_or(0), tcp[13]))
 }

@@ -6,6 +6,7 @@ use super::stack::{GATEWAY, PORT, SENSOR, Stack};
 use crate::measure::summary::WireCost;
 use crate::seed::Stream;
 use crate::time::Instant;
+use crate::trace::What;
 use smoltcp::iface::SocketHandle;
 use smoltcp::socket::tcp::State;
 use std::collections::VecDeque;
@@ -248,6 +249,15 @@ impl Path {
     pub fn heal(&mut self) {
         self.up.healed = true;
         self.down.healed = true;
+    }
+
+    /// The packets it lost since this was called last, as events: those that carried more than an acknowledgement of TCP's.
+    pub fn take_losses(&mut self, mut tell: impl FnMut(Instant, What)) {
+        for (up, channel) in [(true, &mut self.up), (false, &mut self.down)] {
+            for (at, why, bytes) in channel.losses.drain(..) {
+                tell(at, What::LinkLost { up, why, bytes });
+            }
+        }
     }
 
     /// What the link has carried so far.

@@ -12,7 +12,7 @@ fn client(topic: Option<&str>, filters: &[(&str, Option<&str>)]) -> Client {
         name: "client".into(),
         group: 0,
         mqtt_level: 4,
-        publishes: topic.map(|t| Publishes { topic: t.into(), qos: 1, retain: false, length: 16 }),
+        publishes: topic.map(|t| Publishes { topic: t.into(), qos: 1, retain: false, length: 16, expiry: None }),
         subscriptions: filters
             .iter()
             .map(|(filter, share)| Subscription {

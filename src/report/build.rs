@@ -7,7 +7,7 @@ use super::{exit, redact};
 use crate::measure::summary::{Summary, Wire, WireCost};
 use crate::promise::{Latency, Promises};
 use crate::trace::{ClientId, FaultMark};
-use crate::verdict::outcome::{Direction, Evidence, Judgement, Outcome, Verdicts};
+use crate::verdict::outcome::{Direction, Evidence, Excused, Judgement, Outcome, Verdicts};
 
 /// What a report is made from. Passwords in URLs are taken out of every text here.
 #[derive(Clone, Debug)]
@@ -58,7 +58,7 @@ impl Report {
             target_died: inputs.target_died.as_deref().map(redact::passwords),
             exit: Exit { code: 0, reason: String::new() },
             guarantees: verdicts.guarantees.iter().map(|j| guarantee(j, promises)).collect(),
-            excuses: verdicts.excuses.iter().map(|e| Excuse { reason: e.reason.to_owned(), count: e.count }).collect(),
+            excuses: verdicts.excuses.iter().map(excuse).collect(),
             strict: promises.strict,
             evidence: (1..).zip(&verdicts.evidence).map(|(n, e)| evidence(n, e, promises)).collect(),
             unseen: verdicts.unseen.clone(),
@@ -99,10 +99,16 @@ fn guarantee(judgement: &Judgement, promises: &Promises) -> GuaranteeInfo {
         statements: judgement.statements.iter().map(ToString::to_string).collect(),
         cases: judgement.cases,
         failures: judgement.failures,
-        upper_bound: judgement.upper_bound,
+        upper_bound: judgement.bound.map(|b| b.high),
+        lower_bound: judgement.bound.map(|b| b.low),
+        bound_by: judgement.bound.map(|b| b.method.to_owned()),
         breaches: owned(&judgement.breaches),
         hard_paths: owned(&judgement.hard_paths),
     }
+}
+
+fn excuse(e: &Excused) -> Excuse {
+    Excuse { name: e.name.to_owned(), reason: e.reason.to_owned(), count: e.count }
 }
 
 fn evidence(number: u32, evidence: &Evidence, promises: &Promises) -> EvidenceInfo {
@@ -112,6 +118,7 @@ fn evidence(number: u32, evidence: &Evidence, promises: &Promises) -> EvidenceIn
         guarantee: evidence.guarantee.key().to_owned(),
         breach: evidence.breach.to_owned(),
         title: evidence.title.clone(),
+        promise: evidence.guarantee.promise().to_owned(),
         rule: evidence.rule.to_owned(),
         statements: evidence.statements.iter().map(ToString::to_string).collect(),
         publisher: name(evidence.publisher),

@@ -155,6 +155,7 @@ fn promises(faults: &[FaultMark]) -> Promises {
         guarantees: Guarantee::ALL.into(),
         thresholds: vec![rss, p99("meter", 40.0), p99("leak-alarm", 20.0)],
         strict: false,
+        must_walk: Vec::new(),
     }
 }
 
@@ -167,7 +168,7 @@ fn judged(guarantee: Guarantee, outcome: Outcome, sentence: &str, cases: u64) ->
         statements: Vec::new(),
         cases,
         failures: 0,
-        upper_bound: (cases > 0).then(|| (3.0 / cases as f64).min(1.0)),
+        bound: (cases > 0).then(|| Bound { low: 0.0, high: (3.0 / cases as f64).min(1.0), method: "rule of three" }),
         breaches: Vec::new(),
         hard_paths: Vec::new(),
     }
@@ -201,8 +202,12 @@ fn verdicts() -> Verdicts {
             ),
         ],
         excuses: vec![
-            Excused { reason: "the subscriber's session had ended", count: 0 },
-            Excused { reason: "the broker was killed and declares no durability", count: 4 },
+            Excused { name: "session ended", reason: "the subscriber's session had ended", count: 0 },
+            Excused {
+                name: "declared durability",
+                reason: "the broker was killed and declares no durability",
+                count: 4,
+            },
         ],
         evidence: vec![twice()],
         unseen: vec![

@@ -180,6 +180,12 @@ pub struct GuaranteeInfo {
     pub failures: u64,
     /// 95 % upper bound on the failure rate, 0 to 1.
     pub upper_bound: Option<f64>,
+    /// 95 % lower bound.
+    #[serde(default)]
+    pub lower_bound: Option<f64>,
+    /// How the bounds were worked out: `rule of three`, `Wilson`.
+    #[serde(default)]
+    pub bound_by: Option<String>,
     /// Named breaches with their counts.
     pub breaches: Vec<Named>,
     /// How often each hard path was walked.
@@ -198,6 +204,8 @@ pub struct Named {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct Excuse {
+    #[serde(default)]
+    pub name: String,
     pub reason: String,
     pub count: u64,
 }
@@ -213,6 +221,9 @@ pub struct EvidenceInfo {
     pub breach: String,
     /// One line.
     pub title: String,
+    /// What the guarantee promises, in plain words.
+    #[serde(default)]
+    pub promise: String,
     /// The rule in plain words.
     pub rule: String,
     /// The statements offended.

@@ -23,7 +23,15 @@ pub fn text(evidence: &EvidenceInfo) -> String {
         let line = format!("  {at:>9}  {:whos$}  {what:whats$}   {}", moment.who, moment.note);
         writeln!(out, "{}", line.trim_end()).expect("a string takes every write");
     }
-    writeln!(out, "  rule: {}", evidence.rule).expect("a string takes every write");
+    let statements = if evidence.statements.is_empty() || evidence.rule.ends_with(']') {
+        String::new()
+    } else {
+        format!(" [{}]", evidence.statements.join(", "))
+    };
+    if !evidence.promise.is_empty() {
+        writeln!(out, "  promised: {}", evidence.promise).expect("a string takes every write");
+    }
+    writeln!(out, "  rule: {}{statements}", evidence.rule).expect("a string takes every write");
     out
 }
 
@@ -117,7 +125,7 @@ pub fn sentence(guarantee: &GuaranteeInfo) -> String {
             let why = guarantee.reason.as_deref().unwrap_or(&guarantee.sentence);
             format!("not enough evidence: {why}")
         }
-        Standing::HeldUntested => format!("{}; untested: {}", guarantee.sentence, guarantee.untested.join(", ")),
+        Standing::HeldUntested => format!("{}; untested under: {}", guarantee.sentence, guarantee.untested.join(", ")),
         Standing::NotAsked if guarantee.sentence.is_empty() => "nobody asked for it".to_owned(),
         _ => guarantee.sentence.clone(),
     }
@@ -129,7 +137,17 @@ pub fn strength(guarantee: &GuaranteeInfo) -> Option<String> {
     let cases = format::count(guarantee.cases);
     match (guarantee.standing, guarantee.upper_bound) {
         (Standing::NotAsked | Standing::NotEnoughEvidence, _) => None,
-        (Standing::Broken, _) => Some(format!("{} of {cases} failed", format::count(guarantee.failures))),
+        (Standing::Broken, high) => {
+            let rate = match (guarantee.lower_bound, high, &guarantee.bound_by) {
+                (Some(low), Some(high), Some(by)) => format!(
+                    ": the true rate is between {} and {} (95 %, {by})",
+                    format::per_cent(low),
+                    format::per_cent(high)
+                ),
+                _ => String::new(),
+            };
+            Some(format!("{} of {cases} failed{rate}", format::count(guarantee.failures)))
+        }
         (_, Some(bound)) if bound < 1.0 && guarantee.failures == 0 => {
             Some(format!("0 of {cases} failed: the true rate is at most {} (95 %)", format::per_cent(bound)))
         }

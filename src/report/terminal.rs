@@ -76,6 +76,7 @@ pub fn render(report: &Report, options: Options<'_>) -> String {
     let mut screen = Screen { out: String::new(), options };
     header(&mut screen, report);
     guarantees(&mut screen, report);
+    evidence(&mut screen, report);
     thresholds(&mut screen, report);
     latencies(&mut screen, report);
     cost(&mut screen, report);
@@ -135,6 +136,20 @@ fn guarantees(screen: &mut Screen<'_>, report: &Report) {
         .collect();
     if !excuses.is_empty() {
         screen.wrapped("  excused   ", 12, &excuses.join("; "));
+    }
+    let unused: Vec<&str> = report.excuses.iter().filter(|e| e.count == 0).map(|e| e.name.as_str()).collect();
+    if !unused.is_empty() {
+        screen.wrapped("  ", 2, &format!("excuses not needed: {}", unused.join(", ")));
+    }
+}
+
+/// The first story of each broken guarantee; the page has them all.
+fn evidence(screen: &mut Screen<'_>, report: &Report) {
+    for guarantee in &report.guarantees {
+        if let Some(first) = story::evidence_of(report, guarantee).next() {
+            screen.out.push('\n');
+            screen.out.push_str(&story::text(first));
+        }
     }
 }
 

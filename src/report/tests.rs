@@ -91,11 +91,14 @@ Guarantees
   Order     held     300 streams, all in order
   Payload   held     4,189 payloads, all as sent
   Routing   held     no message came that nobody sent or asked for
-  Session   held     63 resumed as expected; untested: a retained message at a restart, a session
-                     that expires
+  Session   held     63 resumed as expected; untested under: a retained message at a restart, a
+                     session that expires
   Liveness  unclear  not enough evidence: the drain ended before 2 messages came
   not asked: Protocol
   excused   4 because the broker was killed and declares no durability
+  excuses not needed: session ended
+
+evidence 1   QoS 2, message leak-alarm-07 #3 delivered twice to head-end-00
 ";
     assert!(text.contains(expected), "{text}");
     for line in [

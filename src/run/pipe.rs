@@ -6,6 +6,7 @@ use super::socket::{Read, Socket};
 use crate::device::{Closed, Device, Want};
 use crate::link::{GatewayEvent, Path, SensorState};
 use crate::time::Instant;
+use crate::trace::Event;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
 
@@ -263,6 +264,11 @@ impl Slot {
             let taken = l.path.write(&l.unsent, at);
             l.unsent.drain(..taken);
         }
+        let client = self.device.id();
+        s.with_io(0, at, |io| {
+            let seen = io.seen;
+            l.path.take_losses(|lost, what| io.sink.event(Event { seen, at: lost, client, what }));
+        });
         let before = l.state;
         l.received.clear();
         l.path.read(&mut l.received, at);

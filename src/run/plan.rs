@@ -7,8 +7,8 @@ use crate::device::schedule::Schedule;
 use crate::link::Path;
 use crate::link::spec::LinkSpec;
 use crate::mqtt::{QoS, Version};
-use crate::promise::{self, BrokerPromises, Promises, SessionPromise};
-use crate::scenario::model::{DeviceSpec, Fleet, Keeps, Payload, PublishSpec, Scenario, SessionSpec};
+use crate::promise::{self, BrokerPromises, HardPath, Promises, SessionPromise};
+use crate::scenario::model::{DeviceSpec, FaultAction, Fleet, Keeps, Payload, PublishSpec, Scenario, SessionSpec};
 use crate::seed::Stream;
 use crate::time::{Duration, Instant};
 use crate::trace::{ClientId, FaultKind, FaultMark};
@@ -134,6 +134,7 @@ fn promises(scenario: &Scenario, groups: &[GroupView<'_>], broker: BrokerPromise
         broker,
         guarantees: scenario.expect.guarantees.clone(),
         thresholds: scenario.expect.thresholds.clone(),
+        must_walk: if scenario.expect.all { hard_paths(scenario) } else { Vec::new() },
         ..Promises::default()
     };
     for group in groups {
@@ -164,6 +165,31 @@ fn promises(scenario: &Scenario, groups: &[GroupView<'_>], broker: BrokerPromise
     promises.faults.sort_by(|a, b| (a.at, &a.what).cmp(&(b.at, &b.what)));
     promises.faults.dedup();
     promises
+}
+
+/// What the scenario names that must then be walked, or what it asks for is not shown. Power cuts come at random: they are named
+/// where at least three are to be expected (one run in twenty would have none).
+fn hard_paths(scenario: &Scenario) -> Vec<HardPath> {
+    let mut paths: Vec<HardPath> = scenario
+        .faults
+        .iter()
+        .map(|f| match f.action {
+            FaultAction::Kill { .. } => HardPath::Kill,
+            FaultAction::Restart { .. } => HardPath::Restart,
+            FaultAction::Pause { .. } => HardPath::Pause,
+        })
+        .collect();
+    let cuts = |f: &Fleet| {
+        f.power.map_or(0.0, |p| f64::from(f.sensors) * scenario.duration.as_secs_f64() / p.cut_every.as_secs_f64())
+    };
+    if scenario.fleets.iter().map(cuts).sum::<f64>() >= 3.0 {
+        paths.push(HardPath::PowerCut);
+    }
+    let devices = scenario.fleets.iter().map(|f| &f.device).chain(scenario.subscribers.iter().map(|s| &s.device));
+    if devices.into_iter().any(|d| d.session != SessionSpec::Clean && !d.offline.is_empty()) {
+        paths.push(HardPath::Return);
+    }
+    paths
 }
 
 fn kind(group: &GroupView<'_>, directory: &Arc<Directory>, nonce: u32, drain_from: Instant) -> Kind {
@@ -303,6 +329,7 @@ impl Entity<'_> {
                 qos: p.qos,
                 retain: p.retain,
                 length: payload(p, self.group.name, self.index).1.length,
+                expiry: None,
             }),
             subscriptions: d
                 .subscriptions

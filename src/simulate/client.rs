@@ -5,6 +5,7 @@ use crate::broker::{Broker, ConnId};
 use crate::device::{Closed, Device, Io, Want};
 use crate::link::{GatewayEvent, Path, SensorState};
 use crate::time::Instant;
+use crate::trace::Event;
 use std::collections::VecDeque;
 
 /// Bytes that a direct connection takes at once.
@@ -241,6 +242,8 @@ impl Client {
             let taken = l.path.write(&l.unsent, at);
             l.unsent.drain(..taken);
         }
+        let client = self.device.id();
+        l.path.take_losses(|lost, what| net.events.push(Event { seen: at, at: lost, client, what }));
         let before = l.state;
         l.received.clear();
         l.path.read(&mut l.received, at);

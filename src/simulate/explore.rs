@@ -3,7 +3,7 @@
 use super::{Settings, simulate};
 use crate::promise::Guarantee;
 use crate::scenario::model::Scenario;
-use crate::verdict::outcome::Outcome;
+use crate::verdict::outcome::{Judgement, Outcome};
 use std::borrow::Cow;
 use std::num::NonZeroUsize;
 use std::ops::Range;
@@ -29,17 +29,20 @@ pub struct Found {
     /// The failures, by seed.
     pub failures: Vec<Failure>,
     /// How often each hard path was walked, over all seeds.
-    pub hard_paths: Vec<(&'static str, u64)>,
+    pub hard_paths: Vec<(String, u64)>,
 }
 
 /// What broke at one seed, and the hard paths that were walked.
 #[must_use]
-pub fn examine(scenario: &Scenario, settings: &Settings) -> (Option<Failure>, Vec<(&'static str, u64)>) {
+pub fn examine(scenario: &Scenario, settings: &Settings) -> (Option<Failure>, Vec<(String, u64)>) {
     let verdicts = simulate(scenario, settings, |_| true).verdicts;
     let asked = |g: &Guarantee| scenario.expect.guarantees.contains(g);
     let broken: Vec<_> =
         verdicts.guarantees.iter().filter(|j| j.outcome == Outcome::Broken && asked(&j.guarantee)).collect();
-    let paths = verdicts.guarantees.iter().flat_map(|j| j.hard_paths.iter().copied()).collect();
+    let of = |j: &Judgement| -> Vec<(String, u64)> {
+        j.hard_paths.iter().map(|(name, n)| (format!("{}: {name}", j.guarantee.title()), *n)).collect()
+    };
+    let paths = verdicts.guarantees.iter().flat_map(of).collect();
     let failure = broken.first().map(|first| Failure {
         seed: settings.seed,
         broken: broken.iter().map(|j| j.guarantee).collect(),
@@ -87,11 +90,11 @@ pub fn explore<'a>(
     found
 }
 
-fn add(sum: &mut Vec<(&'static str, u64)>, paths: &[(&'static str, u64)]) {
+fn add(sum: &mut Vec<(String, u64)>, paths: &[(String, u64)]) {
     for (name, count) in paths {
         match sum.iter_mut().find(|(n, _)| n == name) {
             Some((_, total)) => *total += count,
-            None => sum.push((name, *count)),
+            None => sum.push((name.clone(), *count)),
         }
     }
 }

@@ -67,6 +67,7 @@ fn declared(durable: Durable) -> BrokerPromises {
             Durable::Restart => Durability::Unknown,
             Durable::Always => Durability::Always,
         },
+        denies: Vec::new(),
     }
 }
 

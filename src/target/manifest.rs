@@ -86,6 +86,9 @@ pub struct Declares {
     pub offline_queue: Option<u64>,
     /// "none", "always", or a time.
     pub durability: Option<String>,
+    /// Filters of topics on which it lets nobody publish.
+    #[serde(default)]
+    pub denies: Vec<String>,
 }
 
 /// A statement of the standard that a broker is known not to keep.
@@ -258,6 +261,7 @@ impl Manifest {
             max_qos: self.declares.max_qos,
             offline_queue: self.declares.offline_queue,
             durability,
+            denies: self.declares.denies.clone(),
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::evidence::Case;
 use super::pair::Pair;
 use super::rules::Breach;
-use super::{Bounds, Judge, bit, index};
+use super::{Bounds, Excuse, Judge, bit, effective_qos, index};
 use crate::time::Instant;
 use crate::trace::{Breach as WireBreach, ClientId, Delivered, Strange};
 
@@ -41,7 +41,12 @@ impl Judge {
             return;
         }
         self.tally.deliveries += 1;
+        self.tally.redelivered[usize::from(d.qos.min(2))] += u64::from(d.dup);
         let copy = self.count_copy(r, p, &d, seen);
+        self.archive.acquit(case);
+        if let Some(number) = self.overtaken_at(r, p, d.number) {
+            self.archive.suspect(Case { number: Some(number), ..case });
+        }
         if copy.wrong_qos {
             self.breach(Breach::WrongQos, case);
         }
@@ -56,6 +61,13 @@ impl Judge {
             let (published, memory_lost) = (self.publishers[p].qos, self.receivers[r].memory_lost);
             self.count_duplicate(case, published.min(2), d.qos, memory_lost);
         }
+    }
+
+    /// The oldest message that is owed although a later one has come.
+    fn overtaken_at(&self, r: usize, p: usize, number: u32) -> Option<u32> {
+        let receiver = &self.receivers[r];
+        let pair = receiver.pairs.get(&index(p)).filter(|_| !receiver.shared)?;
+        pair.owing.iter().next().filter(|n| *n < number)
     }
 
     /// Books one copy with the receiver `r`.
@@ -86,6 +98,9 @@ impl Judge {
         } else if d.qos == 1 {
             pair.order.delivered_again(d.number);
         }
+        if pair.filters.count_ones() > 1 && d.qos >= effective_qos(publisher.qos, pair, &receiver.granted) {
+            pair.at_best.insert(d.number);
+        }
         let copy = pair.count_copy(d.number) as u64;
         if pair.owing.remove(d.number) {
             self.owed -= 1;
@@ -93,6 +108,19 @@ impl Judge {
         }
         let paths = u64::from((pair.filters & receiver.asked).count_ones()).max(1);
         Copy { wrong_qos: d.qos < low || d.qos > high, out_of_order, too_many: copy > paths * u64::from(attempts) }
+    }
+
+    /// It came, and the receiver itself sent it away [MQTT-4.3.3-4]: the broker owes it no longer, and may not send it again.
+    pub(super) fn declined(&mut self, client: ClientId, publisher: ClientId, number: u32) {
+        let receiver = &mut self.receivers[client.index()];
+        let Some(pair) = receiver.pairs.get_mut(&publisher.0) else { return };
+        if !pair.has(number) && pair.declined.insert(number) {
+            self.tally.excuses.entry(Excuse::Declined).and_modify(|n| *n += 1).or_insert(1);
+        }
+        if pair.owing.remove(number) {
+            self.owed -= 1;
+            receiver.owing -= 1;
+        }
     }
 
     /// Published 1 and granted 0, copies are allowed [MQTT-3.8.4-6]; at QoS 1 they are legal, and counted.

@@ -3,28 +3,38 @@
 use super::outcome::{Direction, Evidence, Moment};
 use super::rules::Breach;
 use crate::promise::Promises;
-use crate::time::Instant;
-use crate::trace::{Ack, ClientId, EndedBy, Event, Timeout, What};
+use crate::time::Duration;
+use crate::trace::{Ack, ClientId, EndedBy, Event, FaultMark, LinkLoss, Sent, Timeout, What};
 use std::collections::{BTreeMap, VecDeque};
 
 /// Events kept for each client.
 const RING: usize = 32;
 /// Clients in a run up to which rings are kept for all; beyond, shorter ones.
 const MANY: usize = 2_000;
+/// Packets that a client's link lost, kept for each client.
+const LOSSES: usize = 24;
 /// Stories of one kind of breach that are told; all are counted.
 const STORIES: usize = 5;
+/// Suspects whose beginning is kept at a time.
+const SUSPECTS: usize = 64;
+/// How much of what a client did before the message is part of its story.
+const BEFORE: Duration = Duration::from_secs(2);
 
 /// Keeps what is needed to tell a story, and the stories told.
 #[derive(Debug)]
 pub(super) struct Archive {
     rings: Vec<VecDeque<Event>>,
+    losses: BTreeMap<u32, VecDeque<Event>>,
     size: usize,
+    /// Owed messages that later ones have overtaken: what the rings knew then. A loss is proved only at the end of a run, when the
+    /// rings have long turned over.
+    suspects: BTreeMap<Case, Vec<Event>>,
     told: BTreeMap<Breach, usize>,
     pub stories: Vec<Evidence>,
 }
 
 /// Whom and what a breach concerns.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 pub(super) struct Case {
     pub publisher: Option<ClientId>,
     pub number: Option<u32>,
@@ -34,26 +44,63 @@ pub(super) struct Case {
 impl Archive {
     pub fn new(clients: usize) -> Self {
         let size = if clients > MANY { 8 } else { RING };
-        Self { rings: vec![VecDeque::new(); clients], size, told: BTreeMap::new(), stories: Vec::new() }
-    }
-
-    pub fn keep(&mut self, event: &Event) {
-        if let Some(ring) = self.rings.get_mut(event.client.index()) {
-            if ring.len() == self.size {
-                ring.pop_front();
-            }
-            ring.push_back(*event);
+        Self {
+            rings: vec![VecDeque::new(); clients],
+            losses: BTreeMap::new(),
+            size,
+            suspects: BTreeMap::new(),
+            told: BTreeMap::new(),
+            stories: Vec::new(),
         }
     }
 
+    pub fn keep(&mut self, event: &Event) {
+        let (ring, size) = match event.what {
+            What::LinkLost { .. } => (self.losses.entry(event.client.0).or_default(), LOSSES.min(self.size)),
+            _ => match self.rings.get_mut(event.client.index()) {
+                Some(ring) => (ring, self.size),
+                None => return,
+            },
+        };
+        if ring.len() == size {
+            ring.pop_front();
+        }
+        ring.push_back(*event);
+    }
+
+    /// A later message came before one that is owed: if that one is lost, its story begins here.
+    pub fn suspect(&mut self, case: Case) {
+        if self.suspects.len() < SUSPECTS && !self.suspects.contains_key(&case) {
+            let events = self.events(case);
+            self.suspects.insert(case, events);
+        }
+    }
+
+    /// It has come after all.
+    pub fn acquit(&mut self, case: Case) {
+        if !self.suspects.is_empty() {
+            self.suspects.remove(&case);
+        }
+    }
+
+    /// What the rings know of it now.
+    fn events(&self, case: Case) -> Vec<Event> {
+        let mut events = Vec::new();
+        for client in [case.publisher, case.subscriber].into_iter().flatten() {
+            events.extend(self.rings.get(client.index()).into_iter().flatten().filter(|e| concerns(e, case)));
+            events.extend(self.losses.get(&client.0).into_iter().flatten());
+        }
+        events
+    }
+
     /// Tells a breach's story, unless enough of its kind were told.
-    pub fn tell(&mut self, breach: Breach, case: Case, promises: &Promises) {
+    pub fn tell(&mut self, breach: Breach, case: Case, promises: &Promises, faults: &[FaultMark]) {
         let told = self.told.entry(breach).or_default();
         if *told >= STORIES {
             return;
         }
         *told += 1;
-        let (time_line, partial) = self.time_line(case, promises);
+        let (time_line, partial) = self.time_line(case, promises, faults);
         let rule = breach.rule();
         self.stories.push(Evidence {
             guarantee: rule.guarantee,
@@ -69,25 +116,61 @@ impl Archive {
         });
     }
 
-    fn time_line(&self, case: Case, promises: &Promises) -> (Vec<Moment>, bool) {
-        let mut events: Vec<&Event> = Vec::new();
-        for client in [case.publisher, case.subscriber].into_iter().flatten() {
-            if let Some(ring) = self.rings.get(client.index()) {
-                events.extend(ring.iter().filter(|e| concerns(e, case)));
+    fn time_line(&self, case: Case, promises: &Promises, faults: &[FaultMark]) -> (Vec<Moment>, bool) {
+        let mut events = match self.suspects.get(&case) {
+            // Of what came later, only what happened to the message itself.
+            Some(kept) => {
+                let later = self.events(case).into_iter().filter(|e| is_the_message(e, case));
+                kept.iter().copied().chain(later).collect()
             }
-        }
-        events.sort_by_key(|e| (e.at, e.client));
+            None => self.events(case),
+        };
+        events.sort_by_key(|e| (e.at, e.seen, e.client));
         events.dedup();
-        let has_first_send = case.number.is_none()
-            || events.iter().any(|e| matches!(e.what, What::Sent(s) if Some(s.number) == case.number));
-        let mut copies = 0;
-        let mut moments: Vec<Moment> = Vec::new();
-        for event in events {
-            let mut moment = moment(event, promises);
-            if let What::Delivered(d) = event.what
-                && Some(d.number) == case.number
-                && Some(d.publisher) == case.publisher
-            {
+        let whole = case.number.is_none() || events.iter().any(|e| is_its_first_sending(e, case));
+        if let Some(first) = events.iter().find(|e| about_a_message(e)).map(|e| e.at) {
+            events.retain(|e| e.at + BEFORE >= first);
+        }
+        let mut moments = moments(&events, case, promises);
+        if let (Some(from), Some(to)) = (moments.first().map(|m| m.at), moments.last().map(|m| m.at)) {
+            let during = faults.iter().filter(|f| f.at <= to && f.at + f.lasted.unwrap_or_default() >= from);
+            moments.extend(during.map(fault));
+        }
+        moments.sort_by_key(|m| m.at);
+        (moments, !whole)
+    }
+}
+
+/// A fault as a line of its own.
+fn fault(f: &FaultMark) -> Moment {
+    let note = f.lasted.map_or_else(String::new, |d| format!("for {:.1} s", d.as_secs_f64()));
+    Moment { at: f.at, who: "run".into(), direction: Direction::None, what: f.what.clone(), note }
+}
+
+/// The events in words: copies numbered, a client's answers beside what they answer, losses in a row as one.
+fn moments(events: &[Event], case: Case, promises: &Promises) -> Vec<Moment> {
+    let mut copies = 0;
+    let mut moments: Vec<Moment> = Vec::new();
+    let mut losses = (None, 0, 0);
+    for event in events {
+        if let What::LinkLost { up, why, bytes } = event.what {
+            let same = losses.0 == Some((event.client, up, why));
+            losses = (
+                Some((event.client, up, why)),
+                if same { losses.1 + 1 } else { 1 },
+                if same { losses.2 + bytes } else { bytes },
+            );
+            let moment = lost(event, up, why, losses.1, losses.2, promises);
+            match moments.last_mut().filter(|_| same) {
+                Some(last) => *last = Moment { at: last.at, ..moment },
+                None => moments.push(moment),
+            }
+            continue;
+        }
+        losses.0 = None;
+        let mut moment = moment(event, promises);
+        let answer = if let What::Delivered(d) = event.what {
+            if Some(d.number) == case.number && Some(d.publisher) == case.publisher {
                 copies += 1;
                 moment.note = match copies {
                     1 => "first copy".into(),
@@ -95,19 +178,59 @@ impl Archive {
                     n => format!("copy {n}"),
                 };
             }
-            moments.push(moment);
-        }
-        let (from, to) = match (moments.first(), moments.last()) {
-            (Some(first), Some(last)) => (first.at, last.at),
-            _ => (Instant::ZERO, Instant::ZERO),
+            answer(d.qos, d.packet_id)
+        } else {
+            None
         };
-        for fault in promises.faults.iter().filter(|f| f.at >= from && f.at <= to) {
-            let (who, what) = ("run".to_owned(), fault.what.clone());
-            moments.push(Moment { at: fault.at, who, direction: Direction::None, what, note: String::new() });
-        }
-        moments.sort_by_key(|m| m.at);
-        (moments, !has_first_send)
+        let answer =
+            answer.map(|what| Moment { direction: Direction::Out, what, note: String::new(), ..moment.clone() });
+        moments.push(moment);
+        moments.extend(answer);
     }
+    moments
+}
+
+/// What squall's client answers to a message, in the same turn.
+fn answer(qos: u8, packet_id: u16) -> Option<String> {
+    match qos {
+        1 => Some(format!("PUBACK id {packet_id}")),
+        2 => Some(format!("PUBREC id {packet_id}")),
+        _ => None,
+    }
+}
+
+fn lost(event: &Event, up: bool, why: LinkLoss, packets: u32, bytes: u32, promises: &Promises) -> Moment {
+    let what = match (packets, bytes) {
+        (1, 0) => "TCP hand-shake".to_owned(),
+        (n, 0) => format!("TCP hand-shake, {n} packets"),
+        (1, bytes) => format!("{bytes} B of MQTT"),
+        (n, bytes) => format!("{bytes} B of MQTT in {n} packets"),
+    };
+    let note = match why {
+        LinkLoss::Random => "link: lost",
+        LinkLoss::Queue => "link: lost, queue full",
+        LinkLoss::Outage => "link: lost, outage",
+    };
+    let direction = if up { Direction::Out } else { Direction::In };
+    Moment { at: event.at, who: promises.name(event.client).to_owned(), direction, what, note: note.into() }
+}
+
+fn is_the_message(event: &Event, case: Case) -> bool {
+    match event.what {
+        What::Sent(Sent { number, .. }) | What::Acked { number, .. } | What::Discarded { number, .. } => {
+            Some(event.client) == case.publisher && Some(number) == case.number
+        }
+        What::Delivered(d) => Some(d.publisher) == case.publisher && Some(d.number) == case.number,
+        _ => false,
+    }
+}
+
+fn is_its_first_sending(event: &Event, case: Case) -> bool {
+    matches!(event.what, What::Sent(s) if !s.resend && s.attempt == 1) && is_the_message(event, case)
+}
+
+fn about_a_message(event: &Event) -> bool {
+    matches!(event.what, What::Sent(_) | What::Acked { .. } | What::Delivered(_) | What::Declined { .. })
 }
 
 /// An event belongs into a story if it is about the message, or about the state of a connection.
@@ -118,6 +241,8 @@ fn concerns(event: &Event, case: Case) -> bool {
             Some(event.client) == case.publisher && near(number, case)
         }
         What::Delivered(d) => Some(d.publisher) == case.publisher && near(d.number, case),
+        What::Declined { publisher, number } => Some(publisher) == case.publisher && near(number, case),
+        What::LinkLost { .. } => false, // kept apart
         _ => true,
     }
 }
@@ -162,6 +287,9 @@ fn moment(event: &Event, promises: &Promises) -> Moment {
                 [(d.dup, " DUP"), (d.retain, " RETAIN")].iter().filter(|f| f.0).map(|f| f.1).collect::<String>();
             (In, format!("PUBLISH {} #{}, QoS {}{id}{flags}", promises.name(d.publisher), d.number, d.qos))
         }
+        What::Declined { publisher, number } => {
+            (In, format!("PUBLISH {} #{number}: declined", promises.name(publisher)))
+        }
         What::Strange { what, qos, length, .. } => (In, format!("PUBLISH, QoS {qos}, {length} bytes: {what:?}")),
         What::Connecting { attempt, .. } => (State, format!("opens a connection, attempt {attempt}")),
         What::TransportOpen => (Out, "CONNECT".into()),
@@ -180,6 +308,9 @@ fn moment(event: &Event, promises: &Promises) -> Moment {
         What::SessionEnded => (State, "its session has ended".into()),
         What::MemoryLost => (State, "lost its memory".into()),
         What::RepeatSuppressed { packet_id } => (In, format!("PUBLISH id {packet_id} again: suppressed")),
+        What::ReleasedAgain { packet_id } => (Out, format!("PUBREL id {packet_id} again")),
+        What::LinkLost { up: true, .. } => (Out, "lost".into()),
+        What::LinkLost { up: false, .. } => (In, "lost".into()),
         What::Protocol(breach) => (State, format!("the broker broke the protocol: {breach:?}")),
     };
     Moment { at: event.at, who: promises.name(event.client).to_owned(), direction, what, note: String::new() }

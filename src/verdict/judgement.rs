@@ -4,7 +4,8 @@ use super::evidence::Case;
 use super::outcome::{Excused, Judgement, Outcome, Verdicts};
 use super::rules::Breach;
 use super::runs::Runs;
-use super::{Excuse, Judge, effective_qos};
+use super::strength;
+use super::{Excuse, Judge, bit, effective_qos};
 use crate::promise::{Guarantee, Phases};
 use crate::time::Duration;
 use crate::trace::ClientId;
@@ -24,9 +25,7 @@ impl Judge {
     /// Judges. `complete` is false if the run was cut short: then what has not come proves nothing.
     #[must_use]
     pub fn finish(mut self, phases: Phases, complete: bool) -> Verdicts {
-        if !std::mem::take(&mut self.unbooked).is_empty() {
-            (0..self.receivers.len()).for_each(|r| self.excuse_all(r, Excuse::Killed));
-        }
+        self.book_kills(None);
         let flows = self.settle(phases, complete);
         if complete {
             self.judge_liveness(phases);
@@ -38,7 +37,8 @@ impl Judge {
             }
         }
         let excuses = Excuse::ALL
-            .map(|e| Excused { reason: e.reason(), count: self.tally.excuses.get(&e).copied().unwrap_or(0) });
+            .map(|e| (e, self.tally.excuses.get(&e).copied().unwrap_or(0)))
+            .map(|(e, count)| Excused { name: e.name(), reason: e.reason(), count });
         let mut unseen = Vec::new();
         if self.tally.foreign > 0 {
             unseen.push(format!("{} messages came that are not of this run; they were not judged", self.tally.foreign));
@@ -82,7 +82,7 @@ impl Judge {
         let effective = effective_qos(publisher.qos, pair, &receiver.granted);
         let due = pair.all_due(publisher.next);
         let promised = if publisher.qos == 0 { publisher.sent.and(&due) } else { publisher.acked.and(&due) };
-        let missing = promised.without(&pair.delivered());
+        let missing = promised.without(&pair.delivered()).without(&pair.declined);
         let owed_at_1 = effective == 1 && publisher.qos == 2;
         // Published 1 or 2 and granted 0: no promise of QoS 0, 1 or 2 speaks of it.
         if effective > 0 || publisher.qos == 0 {
@@ -91,12 +91,22 @@ impl Judge {
             flow.missing += missing.len();
             flow.acked += if owed_at_1 { promised.len() } else { 0 };
         }
+        let downgraded = self.downgraded(r, p, effective, &promised);
+        let lowered = pair.lowered(&promised);
         // Without the final copies of what was cut short, order proves nothing either.
         let out_of_order = if complete && !receiver.shared { pair.order.broken().clone() } else { Runs::new() };
         let (publisher_id, subscriber) = (ClientId(p), self.client_of(r));
         let case = |number| Case { publisher: Some(publisher_id), number: Some(number), subscriber };
         for number in out_of_order.iter().collect::<Vec<_>>() {
             self.breach(Breach::OutOfOrder, case(number));
+        }
+        for number in lowered.iter().collect::<Vec<_>>() {
+            self.breach(Breach::Lowered, case(number));
+        }
+        if downgraded > 0 && self.takes(Excuse::Downgraded) {
+            self.excused(Excuse::Downgraded, downgraded);
+        } else if downgraded > 0 {
+            self.breach(Breach::Downgraded, Case { publisher: Some(publisher_id), number: None, subscriber });
         }
         if missing.is_empty() || !complete {
             return;
@@ -108,8 +118,12 @@ impl Judge {
         if effective == 0 {
             return; // QoS 0 may be lost
         }
-        if let Some(excuse) = self.excuse_at_the_end(r) {
+        if let Some(excuse) = self.excuse_at_the_end(r, p) {
             return self.excused(excuse, missing.len());
+        }
+        let missing = self.without_expired(r, p, missing, phases);
+        if missing.is_empty() {
+            return;
         }
         if self.is_late(r, p, &missing, phases) {
             self.tally.late[usize::from(effective.min(2))] += missing.len();
@@ -128,14 +142,28 @@ impl Judge {
         }
     }
 
-    /// A named reason why this receiver may miss messages.
-    fn excuse_at_the_end(&self, r: usize) -> Option<Excuse> {
-        let receiver = &self.receivers[r];
-        if receiver.shared {
-            return self.has_absent_member(r).then_some(Excuse::ShareMemberLeft);
+    /// Deliveries that were asked for at a higher QoS than the broker granted [MQTT-3.8.4-6]. They are judged at the QoS granted.
+    fn downgraded(&self, r: usize, p: u32, effective: u8, promised: &Runs) -> u64 {
+        let asked = match self.client_of(r).map(|c| &self.promises.clients[c.index()]) {
+            Some(client) if !self.receivers[r].shared => {
+                let filters = client.subscriptions.iter().enumerate();
+                filters.filter(|(f, _)| self.receivers[r].pairs[&p].filters & bit(*f) != 0).map(|(_, s)| s.qos).max()
+            }
+            _ => None,
+        };
+        let wanted = asked.unwrap_or(effective).min(self.publishers[p as usize].qos);
+        if effective < wanted { promised.len() } else { 0 }
+    }
+
+    /// Takes out what had to wait, and whose time was over before the run was.
+    fn without_expired(&mut self, r: usize, p: u32, missing: Runs, phases: Phases) -> Runs {
+        let pair = &self.receivers[r].pairs[&p];
+        let mut expired = Runs::new();
+        for (number, _) in pair.expires.iter().filter(|(n, at)| *at <= phases.ended && missing.contains(*n)) {
+            expired.insert(*number);
         }
-        let overflowed = self.promises.broker.offline_queue.is_some_and(|limit| receiver.most_queued > limit);
-        (overflowed && !self.promises.strict).then_some(Excuse::OfflineQueue)
+        self.excused(Excuse::MessageExpired, expired.len());
+        missing.without(&expired)
     }
 
     /// True if only the newest messages are missing and others still came in the drain's last moments: a link that needs
@@ -183,6 +211,8 @@ impl Judge {
             let late = n(self.late(guarantee));
             let what = if guarantee == Guarantee::Liveness { "hand-shakes" } else { "deliveries" };
             Outcome::NotEnoughEvidence(format!("{late} {what} were still on their way when the drain ended"))
+        } else if let Some(path) = self.unwalked(guarantee) {
+            Outcome::NotEnoughEvidence(format!("the scenario names {}, and there were none", path.name()))
         } else if untested.is_empty() {
             Outcome::Held
         } else {
@@ -191,8 +221,6 @@ impl Judge {
         let mut statements: Vec<&'static str> =
             breaches.iter().flat_map(|(b, _)| b.rule().statements.iter().copied()).collect();
         statements.dedup();
-        #[allow(clippy::cast_precision_loss)]
-        let upper_bound = (cases > 0 && failures == 0).then(|| (3.0 / cases as f64).min(1.0));
         Judgement {
             guarantee,
             outcome,
@@ -200,7 +228,7 @@ impl Judge {
             statements,
             cases,
             failures,
-            upper_bound,
+            bound: strength::bound(failures, cases),
             breaches: breaches.iter().map(|(b, count)| (b.rule().name, *count)).collect(),
             hard_paths,
         }
@@ -243,21 +271,6 @@ impl Judge {
             }
             let number = state.open.iter().next();
             self.breach(Breach::Stuck, Case { publisher: Some(publisher), number, subscriber: None });
-        }
-    }
-
-    fn hard_paths(&self, guarantee: Guarantee) -> Vec<(&'static str, u64)> {
-        let t = &self.tally;
-        match guarantee {
-            Guarantee::Qos1 => {
-                vec![("reconnects with messages in flight", t.cut_in_flight[1]), ("PUBLISH sent again", t.resends[1])]
-            }
-            Guarantee::Qos2 => {
-                vec![("reconnects with messages in flight", t.cut_in_flight[2]), ("PUBLISH sent again", t.resends[2])]
-            }
-            Guarantee::Order => vec![("sessions resumed", t.sessions_resumed)],
-            Guarantee::Session => vec![("sessions resumed", t.sessions_checked)],
-            _ => Vec::new(),
         }
     }
 

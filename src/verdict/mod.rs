@@ -5,49 +5,30 @@
 
 mod arrivals;
 mod evidence;
+mod excuses;
 mod judgement;
+mod kills;
 pub mod outcome;
 mod pair;
 mod prepare;
 pub mod rules;
 pub mod runs;
 mod share;
+mod strength;
 mod windows;
 
-use crate::promise::{Durability, Promises, SessionPromise};
-use crate::time::{Duration, Instant};
-use crate::trace::{Ack, Event, FaultKind, FaultMark, Sent, What};
+use crate::promise::{Promises, SessionPromise};
+use crate::time::Instant;
+use crate::trace::{Ack, EndedBy, Event, FaultMark, Sent, What};
 use evidence::{Archive, Case};
+use excuses::Excuse;
+use kills::Kills;
 use pair::Pair;
 use rules::Breach;
 use runs::Runs;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-
-/// A named reason that excuses a loss.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(crate) enum Excuse {
-    SessionEnded,
-    Unsubscribed,
-    Killed,
-    OfflineQueue,
-    ShareMemberLeft,
-}
-
-impl Excuse {
-    const ALL: [Self; 5] =
-        [Self::SessionEnded, Self::Unsubscribed, Self::Killed, Self::OfflineQueue, Self::ShareMemberLeft];
-
-    const fn reason(self) -> &'static str {
-        match self {
-            Self::SessionEnded => "the subscriber's session had ended",
-            Self::Unsubscribed => "the subscriber had unsubscribed",
-            Self::Killed => "the broker was killed, and does not declare that this survives",
-            Self::OfflineQueue => "more waited than the broker's declared offline queue holds",
-            Self::ShareMemberLeft => "a member of the share group had left",
-        }
-    }
-}
+use strength::Tally;
 
 /// What one client has published.
 #[derive(Debug, Default)]
@@ -71,6 +52,10 @@ struct Publisher {
     overtaken: Runs,
     /// Attempts of messages published more than once.
     attempts: BTreeMap<u32, u16>,
+    /// The broker declares that nobody may publish on its topic, in a version in which it cannot say so.
+    denied: bool,
+    /// When what is not acknowledged yet was sent first; kept only where messages expire.
+    sent_at: BTreeMap<u32, Instant>,
     /// Receivers (clients, then share groups) with a matching filter.
     receivers: Vec<u32>,
 }
@@ -115,6 +100,9 @@ struct SessionState {
     /// be long on its way, and be seen after the broker that sent it is gone.)
     greeted: Instant,
     since: Instant,
+    /// When the CONNECT that made it went out, and when the broker was heard last.
+    made: Instant,
+    heard: Instant,
     /// A kill may have taken the session, and a CONNECT after it whose CONNACK was never seen may have made another, without
     /// subscriptions: nobody can tell which of them is present at the next return.
     doubtful: bool,
@@ -122,33 +110,6 @@ struct SessionState {
     /// the new one for repeats. Nothing is due until a session begins that both sides know to be new.
     murky: bool,
 }
-
-/// Counts behind the sentences.
-#[derive(Debug, Default)]
-struct Tally {
-    deliveries: u64,
-    duplicates: [u64; 3],
-    retained: u64,
-    foreign: u64,
-    resends: [u64; 3],
-    cut_in_flight: [u64; 3],
-    suppressed: u64,
-    sessions_checked: u64,
-    sessions_resumed: u64,
-    connections: u64,
-    order_checked: u64,
-    breaches: BTreeMap<Breach, u64>,
-    excuses: BTreeMap<Excuse, u64>,
-    /// Tails still on their way when the drain ended, by effective QoS.
-    late: [u64; 3],
-    /// Hand-shakes that went on to the last moments of the drain.
-    under_way: u64,
-    lost_by_group: Vec<u64>,
-    duplicated_by_group: Vec<u64>,
-}
-
-/// How long after a kill was noted messages may still have been sent to, and answered by, what was killed. *Assumed.*
-const KILL_TAKES: Duration = Duration::from_millis(250);
 
 /// Judges one run.
 ///
@@ -169,9 +130,7 @@ pub struct Judge {
     open: u64,
     drained: bool,
     faults: Vec<FaultMark>,
-    /// Kills that took what was not durable, and those among them that are still to be booked.
-    kills: Vec<Instant>,
-    unbooked: Vec<Instant>,
+    kills: Kills,
 }
 
 impl Judge {
@@ -194,8 +153,7 @@ impl Judge {
             open: 0,
             drained: false,
             faults: promises.faults.clone(),
-            kills: Vec::new(),
-            unbooked: Vec::new(),
+            kills: Kills::default(),
             promises,
         };
         judge.prepare();
@@ -214,36 +172,6 @@ impl Judge {
         self.tally.breaches.values().sum()
     }
 
-    /// Takes note of something that was done to the run.
-    ///
-    /// Undeclared durability counts as "nothing survives" for what a kill may take [MQTT 4.1, not normative], and is named;
-    /// an orderly stop is excused only where the broker declares that it keeps nothing at all.
-    pub fn fault(&mut self, fault: &FaultMark) {
-        self.faults.push(fault.clone());
-        let durability = self.promises.broker.durability;
-        let forgets = match fault.kind {
-            FaultKind::BrokerKill => durability != Durability::Always,
-            FaultKind::BrokerRestart => durability == Durability::None,
-            _ => false,
-        };
-        if forgets && !self.promises.strict {
-            self.kills.push(fault.at);
-            self.unbooked.push(fault.at);
-        }
-    }
-
-    /// Excuses what a kill took, once everything that was sent before it has been shown.
-    fn book_kills(&mut self, event: &Event) {
-        let back = matches!(event.what, What::Connected { reason: 0, .. });
-        let before = self.unbooked.len();
-        self.unbooked.retain(|at| event.seen <= *at + KILL_TAKES && !(back && event.seen > *at));
-        if self.unbooked.len() < before {
-            for receiver in 0..self.receivers.len() {
-                self.excuse_all(receiver, Excuse::Killed);
-            }
-        }
-    }
-
     /// The drain is over: connections that end from here on, end because the run does.
     pub fn drained(&mut self) {
         self.drained = true;
@@ -254,26 +182,26 @@ impl Judge {
         if self.drained && is_about_connections(&event.what) {
             return;
         }
-        if !self.unbooked.is_empty() {
-            self.book_kills(event);
-        }
+        self.book_kills(Some(event));
+        self.note_young(event);
         self.archive.keep(event);
         let client = event.client;
         let c = client.index();
         match event.what {
-            What::Sent(sent) => self.sent(c, sent),
+            What::Sent(sent) => self.sent(c, sent, event.seen),
             What::Acked { number, ack, reason } => {
                 self.publishers[c].last_answer = event.seen;
                 self.acked(c, number, ack, reason);
             }
             What::Delivered(delivered) => self.delivered(client, delivered, event.seen),
+            What::Declined { publisher, number } => self.declined(client, publisher, number),
             What::Strange { what, retain, .. } => self.strange(client, what, retain),
             What::TransportOpen => {
                 self.sessions[c].greeting = true;
                 self.sessions[c].greeted = event.seen;
             }
             What::Connected { reason: 0, session_present, expected_session } => {
-                self.connected(client, session_present, expected_session);
+                self.connected(client, session_present, expected_session, event.seen);
             }
             What::SubscribeSent { filter } => self.subscribing(c, filter),
             What::Subscribed { filter, granted } => self.subscribed(c, filter, granted),
@@ -292,8 +220,12 @@ impl Judge {
                 self.publishers[c].received = Runs::new();
             }
             What::RepeatSuppressed { .. } => self.tally.suppressed += 1,
+            What::ReleasedAgain { .. } => self.tally.released_again += 1,
             What::Protocol(breach) => self.protocol(client, breach),
-            What::Discarded { .. } | What::Connecting { .. } | What::Connected { .. } => {}
+            What::Discarded { .. } | What::Connecting { .. } | What::Connected { .. } | What::LinkLost { .. } => {}
+        }
+        if comes_from_the_broker(&event.what) {
+            self.sessions[c].heard = event.seen;
         }
     }
 
@@ -303,20 +235,19 @@ impl Judge {
 
     fn breach(&mut self, breach: Breach, case: Case) {
         *self.tally.breaches.entry(breach).or_default() += 1;
-        self.archive.tell(breach, case, &self.promises);
+        self.archive.tell(breach, case, &self.promises, &self.faults);
     }
 
-    fn excused(&mut self, excuse: Excuse, count: u64) {
-        *self.tally.excuses.entry(excuse).or_default() += count;
-    }
-
-    fn sent(&mut self, c: usize, sent: Sent) {
+    fn sent(&mut self, c: usize, sent: Sent, seen: Instant) {
         let publisher = &mut self.publishers[c];
         let qos = usize::from(publisher.qos.min(2));
         if qos > 0 && !publisher.answered.contains(sent.number) && publisher.open.insert(sent.number) {
             self.open += 1;
         }
         if publisher.sent.insert(sent.number) {
+            if self.promises.clients[c].publishes.as_ref().is_some_and(|p| p.expiry.is_some()) {
+                publisher.sent_at.insert(sent.number, seen);
+            }
             publisher.next = publisher.next.max(sent.number.saturating_add(1));
             return;
         }
@@ -329,7 +260,7 @@ impl Judge {
         if publisher.answered.max().is_some_and(|highest| highest > sent.number) {
             publisher.overtaken.insert(sent.number);
         }
-        if !self.kills.is_empty() {
+        if !self.kills.at.is_empty() {
             // It goes to the broker that came after the kill, which answers for it as for any other.
             for r in &publisher.receivers {
                 if let Some(pair) = self.receivers[*r as usize].pairs.get_mut(&index(c)) {
@@ -355,11 +286,15 @@ impl Judge {
         if !good || !publisher.acked.insert(number) {
             return;
         }
+        let expiry = self.promises.clients[c].publishes.as_ref().and_then(|p| p.expiry);
+        let expires = publisher.sent_at.remove(&number).zip(expiry).map(|(at, lasts)| at + lasts);
         let publisher = &self.publishers[c];
+        let denied = publisher.denied && self.takes(Excuse::Denied);
         for r in &publisher.receivers {
             let receiver = &mut self.receivers[*r as usize];
             let away = !receiver.connected && !receiver.shared;
-            let Some(pair) = receiver.pairs.get_mut(&index(c)) else { continue };
+            let waits = away || receiver.owing > 0;
+            let Some(pair) = receiver.pairs.get_mut(&index(c)).filter(|p| !denied && !p.too_large) else { continue };
             if pair.is_due(number)
                 && !pair.has(number)
                 && effective_qos(publisher.qos, pair, &receiver.granted) > 0
@@ -367,11 +302,21 @@ impl Judge {
             {
                 self.owed += 1;
                 receiver.owing += 1;
+                pair.expires.extend(expires.filter(|_| waits).map(|at| (number, at)));
                 if away {
                     receiver.most_queued = receiver.most_queued.max(receiver.owing);
                 }
             }
         }
+    }
+}
+
+fn comes_from_the_broker(what: &What) -> bool {
+    use What::{Acked, Connected, Declined, Delivered, Disconnected, RepeatSuppressed, Subscribed};
+    match what {
+        Acked { .. } | Connected { .. } | Declined { .. } | Delivered(_) | RepeatSuppressed { .. } => true,
+        Subscribed { .. } | Disconnected { by: EndedBy::Broker(_), .. } => true,
+        _ => false,
     }
 }
 

@@ -36,12 +36,23 @@ pub struct Judgement {
     pub cases: u64,
     /// How many of them failed, unexcused.
     pub failures: u64,
-    /// 95 % upper bound on the failure rate (0 of n: 3/n; Clopper-Pearson otherwise is not needed: it is broken); none where n is 0.
-    pub upper_bound: Option<f64>,
+    /// 95 % bounds on the failure rate; none where nothing was judged.
+    pub bound: Option<Bound>,
     /// Named breaches with their counts: ("lost", 3), ("duplicated", 1).
     pub breaches: Vec<(&'static str, u64)>,
     /// How often each hard path was walked: ("reconnects with messages in flight", 12).
     pub hard_paths: Vec<(&'static str, u64)>,
+}
+
+/// 95 % bounds on a rate of failure, 0 to 1.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Bound {
+    /// At least this.
+    pub low: f64,
+    /// At most this.
+    pub high: f64,
+    /// How it was worked out: "rule of three" (0 of n), "Wilson" (k of n).
+    pub method: &'static str,
 }
 
 /// Whether a guarantee held.
@@ -62,6 +73,8 @@ pub enum Outcome {
 /// Losses excused for one reason.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Excused {
+    /// The reason in one or two words: "session ended".
+    pub name: &'static str,
     /// The named reason, for people: "the subscriber's session had ended".
     pub reason: &'static str,
     /// How many deliveries.

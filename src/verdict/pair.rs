@@ -1,6 +1,7 @@
 //! What one subscriber (or one share group) has from one publisher: what was due to it, what came, and in which order.
 
 use super::runs::Runs;
+use crate::time::Instant;
 
 /// One publisher's messages at one receiver.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +20,15 @@ pub(super) struct Pair {
     pub owing: Runs,
     /// The part of `excused` that a kill took.
     killed: Runs,
+    /// Several filters match: from this number on all of them are granted, and these came at the best of their QoS.
+    pub overlap_from: Option<u32>,
+    pub at_best: Runs,
+    /// Messages that had to wait and may expire meanwhile, with when.
+    pub expires: Vec<(u32, Instant)>,
+    /// What the receiver declined itself.
+    pub declined: Runs,
+    /// Every message of this publisher is larger than what the receiver accepts.
+    pub too_large: bool,
     /// Copies that came with a corrupt payload: whose numbers they had, nobody can say.
     pub corrupt: u64,
     pub order: Order,
@@ -81,8 +91,17 @@ impl Pair {
         self.open_from.get_or_insert(next);
     }
 
+    /// Of these, what came for overlapping filters, and never at the best QoS granted.
+    pub fn lowered(&self, promised: &Runs) -> Runs {
+        let Some(from) = self.overlap_from else { return Runs::new() };
+        let mut checked = Runs::new();
+        checked.insert_part(&promised.and(&self.delivered()), from, u32::MAX);
+        checked.without(&self.at_best)
+    }
+
     /// Nothing sent from now on is due; what was sent in the window stays due.
     pub fn close(&mut self, next: u32) {
+        self.overlap_from = None;
         if let Some(from) = self.open_from.take()
             && next > from
         {
@@ -94,9 +113,12 @@ impl Pair {
         }
     }
 
-    /// Whatever is due and has not come is excused; returns those numbers that were not excused before.
-    pub fn excuse(&mut self, next: u32) -> Runs {
-        let missing = self.all_due(next).without(&self.delivered());
+    /// Whatever is due and has not come is excused, or `only` these; returns those numbers that were not excused before.
+    pub fn excuse(&mut self, next: u32, only: Option<&Runs>) -> Runs {
+        let mut missing = self.all_due(next).without(&self.delivered());
+        if let Some(only) = only {
+            missing = missing.and(only);
+        }
         for (first, last) in missing.runs() {
             self.excused.insert_range(first, last);
         }

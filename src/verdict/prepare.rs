@@ -1,7 +1,7 @@
 //! Who may receive from whom, worked out once before the run.
 
 use super::{Judge, Publisher, Receiver, bit, index};
-use crate::promise::{Promises, Subscription};
+use crate::promise::{Client, Promises, Subscription, filter_matches};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -12,7 +12,9 @@ impl Judge {
         let promises = Arc::clone(&self.promises);
         for client in &promises.clients {
             let qos = client.publishes.as_ref().map_or(0, |p| p.qos);
-            self.publishers.push(Publisher { qos, ..Publisher::default() });
+            let is_denied = |topic: &str| promises.broker.denies.iter().any(|f| filter_matches(f, topic));
+            let denied = client.mqtt_level < 5 && client.publishes.as_ref().is_some_and(|p| is_denied(&p.topic));
+            self.publishers.push(Publisher { qos, denied, ..Publisher::default() });
             self.receivers.push(receiver(client.subscriptions.len()));
         }
         let mut topics = Topics::new(&promises);
@@ -37,10 +39,28 @@ impl Judge {
                         self.publishers[*p as usize].receivers.push(r);
                     }
                     pair.filters |= bit(slot);
+                    pair.too_large |=
+                        r == index(c) && is_too_large(client, subscription, &promises.clients[*p as usize]);
                 }
             }
         }
     }
+}
+
+/// True if a publisher's messages exceed the receiver's Maximum Packet Size [MQTT-3.1.2-25]. Neither our messages nor our
+/// subscriptions have properties, so that the size is exact.
+fn is_too_large(client: &Client, subscription: &Subscription, publisher: &Client) -> bool {
+    let (Some(limit), Some(p)) = (client.maximum_packet_size, &publisher.publishes) else { return false };
+    let has_id = p.qos.min(subscription.qos) > 0;
+    let expiry = if p.expiry.is_some() { 5 } else { 0 };
+    let rest = 2 + p.topic.len() as u64 + if has_id { 2 } else { 0 } + 1 + expiry + u64::from(p.length);
+    let length_bytes = match rest {
+        0..128 => 1,
+        128..16_384 => 2,
+        16_384..2_097_152 => 3,
+        _ => 4,
+    };
+    1 + length_bytes + rest > u64::from(limit)
 }
 
 fn receiver(filters: usize) -> Receiver {

@@ -11,6 +11,8 @@ pub enum Breach {
     Qos2Lost,
     Qos2Duplicated,
     WrongQos,
+    Downgraded,
+    Lowered,
     OutOfOrder,
     Corrupt,
     Phantom,
@@ -81,6 +83,16 @@ impl Breach {
                 "a message is delivered at the lower of its own QoS and the QoS granted",
                 &["MQTT-3.8.4-6"],
             ),
+            Self::Lowered => rule(
+                G::Qos1,
+                "lowered by an overlap",
+                "where several filters match, a copy comes at the highest QoS granted among them, or a copy for each",
+                &["MQTT-3.3.5-1", "MQTT-3.3.4-2"],
+            ),
+            // Legal, and yet not what was asked for: a breach only for those who take no excuse.
+            Self::Downgraded => {
+                rule(G::Qos2, "QoS downgraded", "a subscription is granted the QoS that it asks for", &["MQTT-3.8.4-6"])
+            }
             Self::OutOfOrder => rule(
                 G::Order,
                 "out of order",

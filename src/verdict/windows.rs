@@ -4,11 +4,16 @@ use super::evidence::Case;
 use super::rules::Breach;
 use super::runs::Runs;
 use super::{Bounds, Excuse, Judge, SessionState, bit, effective_qos, index};
+use crate::promise::SessionPromise;
+use crate::time::Instant;
 use crate::trace::{ClientId, EndedBy};
+use std::collections::BTreeMap;
 
 impl Judge {
     pub(super) fn disconnected(&mut self, c: usize, by: EndedBy, in_flight: u32) {
         self.receivers[c].connected = false;
+        self.tally.power_cuts += u64::from(by == EndedBy::PowerCut);
+        self.tally.connections_lost += u64::from(by != EndedBy::Client && by != EndedBy::Harness);
         if in_flight > 0 && by != EndedBy::Harness {
             self.tally.cut_in_flight[usize::from(self.publishers[c].qos.min(2))] += 1;
         }
@@ -16,7 +21,8 @@ impl Judge {
         // CONNECT went out, and nobody knows what became of it.
         let unanswered = std::mem::take(&mut state.greeting);
         if unanswered && self.is_persistent(c) {
-            let killed = self.kills.iter().any(|at| *at >= self.sessions[c].since);
+            let state = self.sessions[c];
+            let killed = self.kill_took_session(state.made, state.since);
             self.sessions[c].may_exist = true;
             self.sessions[c].doubtful |= killed;
         }
@@ -26,7 +32,7 @@ impl Judge {
         }
     }
 
-    pub(super) fn connected(&mut self, client: ClientId, present: bool, expected: bool) {
+    pub(super) fn connected(&mut self, client: ClientId, present: bool, expected: bool, seen: Instant) {
         let c = client.index();
         self.tally.connections += 1;
         self.receivers[c].connected = true;
@@ -43,22 +49,16 @@ impl Judge {
             self.receivers[c].memory_lost = false; // there is nothing left to be repeated
             self.publishers[c].received = Runs::new();
         }
+        let expired = match self.promises.clients[c].session {
+            SessionPromise::Persistent(Some(lasts)) => state.may_exist && seen.since(state.heard) >= lasts,
+            _ => false,
+        };
         if present && state.doubtful {
-            self.excused(Excuse::Killed, 1);
-            self.end_windows(c, Excuse::Killed);
-            // If it is a new one, it knows none of the identifiers that are sent again, and hands the messages on once more.
-            let publisher = &mut self.publishers[c];
-            for n in publisher.open.iter() {
-                *publisher.attempts.entry(n).or_insert(1) += 1;
-            }
+            self.resume_in_doubt(c);
+        } else if !present && expired {
+            self.close_windows(c, Some(Excuse::SessionExpired));
         } else if !present && expected {
-            if self.kills.iter().any(|at| *at >= state.since) {
-                self.excused(Excuse::Killed, 1);
-                self.close_windows(c, Some(Excuse::Killed));
-            } else {
-                self.breach(Breach::SessionForgotten, case);
-                self.close_windows(c, None);
-            }
+            self.session_missing(c, state.made, state.since);
         } else if !present {
             self.close_windows(c, Some(Excuse::SessionEnded));
         }
@@ -70,6 +70,8 @@ impl Judge {
             greeting: false,
             greeted: state.greeted,
             since: state.greeted,
+            made: if present && !state.doubtful { state.made } else { state.greeted },
+            heard: seen,
             doubtful: false,
             murky,
         };
@@ -114,7 +116,13 @@ impl Judge {
         }
         for (p, pair) in &mut receiver.pairs {
             if pair.filters & bit(slot) != 0 {
-                pair.open(self.publishers[*p as usize].next);
+                let next = self.publishers[*p as usize].next;
+                pair.open(next);
+                let granted = (0..receiver.granted.len()).filter(|f| receiver.granted[*f].is_some());
+                let all = granted.fold(0, |all, f| all | bit(f));
+                if pair.filters.count_ones() > 1 && pair.filters & !all == 0 {
+                    pair.overlap_from.get_or_insert(next);
+                }
             }
         }
     }
@@ -134,7 +142,7 @@ impl Judge {
         for (p, pair) in &mut receiver.pairs {
             if pair.filters & hit != 0 && pair.filters & left == 0 {
                 let publisher = &self.publishers[*p as usize];
-                let missing = pair.excuse(publisher.next);
+                let missing = pair.excuse(publisher.next, None);
                 excused += missing.and(&publisher.acked).len();
                 let settled = std::mem::take(&mut pair.owing).len();
                 self.owed -= settled;
@@ -156,7 +164,7 @@ impl Judge {
         for (p, pair) in &mut receiver.pairs {
             let publisher = &self.publishers[*p as usize];
             if publisher.qos > 0 && effective_qos(publisher.qos, pair, &receiver.granted) == 0 {
-                pair.excuse(publisher.next); // the grant is forgotten below; at QoS 0 nothing of it was owed
+                pair.excuse(publisher.next, None); // the grant is forgotten below; at QoS 0 nothing of it was owed
             }
             pair.close(publisher.next);
             pair.order.end_session();
@@ -168,7 +176,7 @@ impl Judge {
     }
 
     /// Nothing more is due, but what comes may come: the session may or may not be there.
-    fn end_windows(&mut self, r: usize, excuse: Excuse) {
+    pub(super) fn end_windows(&mut self, r: usize, excuse: Excuse) {
         self.excuse_all(r, excuse);
         for (p, pair) in &mut self.receivers[r].pairs {
             pair.close(self.publishers[*p as usize].next);
@@ -177,24 +185,34 @@ impl Judge {
     }
 
     pub(super) fn excuse_all(&mut self, r: usize, excuse: Excuse) {
-        let mut count = 0;
+        let all = self.receivers[r].pairs.keys().copied().collect::<Vec<_>>();
+        let count = all.into_iter().map(|p| self.excuse_pair(r, p, excuse, None)).sum();
+        self.excused(excuse, count);
+    }
+
+    /// Excuses these messages, by publisher, and no others.
+    pub(super) fn excuse_some(&mut self, r: usize, numbers: &BTreeMap<u32, Runs>, excuse: Excuse) {
+        let count = numbers.iter().map(|(p, only)| self.excuse_pair(r, *p, excuse, Some(only))).sum();
+        self.excused(excuse, count);
+    }
+
+    /// How many deliveries were excused that were owed.
+    fn excuse_pair(&mut self, r: usize, p: u32, excuse: Excuse, only: Option<&Runs>) -> u64 {
+        let is_kill = excuse == self.kill_excuse();
         let receiver = &mut self.receivers[r];
-        for (p, pair) in &mut receiver.pairs {
-            let publisher = &self.publishers[*p as usize];
-            let effective = effective_qos(publisher.qos, pair, &receiver.granted);
-            let missing = pair.excuse(publisher.next);
-            if excuse == Excuse::Killed {
-                pair.note_killed(&missing);
-            }
-            if effective > 0 && !missing.is_empty() {
-                count += missing.and(&publisher.acked).len();
-            }
-            let settled = std::mem::take(&mut pair.owing).len();
-            self.owed -= settled;
-            receiver.owing -= settled;
+        let Some(pair) = receiver.pairs.get_mut(&p) else { return 0 };
+        let publisher = &self.publishers[p as usize];
+        let effective = effective_qos(publisher.qos, pair, &receiver.granted);
+        let missing = pair.excuse(publisher.next, only);
+        if is_kill {
+            pair.note_killed(&missing);
         }
-        if count > 0 {
-            self.excused(excuse, count);
-        }
+        let settled = match only {
+            None => std::mem::take(&mut pair.owing).len(),
+            Some(_) => missing.iter().filter(|n| pair.owing.remove(*n)).count() as u64,
+        };
+        self.owed -= settled;
+        receiver.owing -= settled;
+        if effective > 0 { missing.and(&publisher.acked).len() } else { 0 }
     }
 }

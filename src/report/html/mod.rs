@@ -3,6 +3,7 @@
 
 mod evidence;
 mod figures;
+mod sequence;
 
 use super::model::{Excuse, GuaranteeInfo, Report, Standing, ThresholdInfo, ThresholdStanding};
 use super::{format, story};
@@ -156,25 +157,40 @@ fn guarantees(report: &Report) -> String {
         html.push_str(&row(guarantee, report));
     }
     html.push_str("</ul></div>\n");
-    let used: Vec<&Excuse> = report.excuses.iter().filter(|e| e.count > 0).collect();
+    html.push_str(&excuses(report));
+    html
+}
+
+/// Every reason that excuses a loss: those that were taken, with their counts, and those that nobody needed.
+fn excuses(report: &Report) -> String {
+    let (used, unused): (Vec<&Excuse>, Vec<&Excuse>) = report.excuses.iter().partition(|e| e.count > 0);
+    let mut html = String::from("<div class=\"card\"><h3>Losses that were excused</h3>");
     if report.strict {
-        html.push_str("<p class=\"note\">The scenario takes no excuse for a loss.</p>\n");
-    } else if used.is_empty() {
-        html.push_str("<p class=\"note\">No loss was excused.</p>\n");
-    } else {
-        html.push_str("<div class=\"card\"><h3>Losses that were excused</h3><ul>");
-        for excuse in used {
-            put(
-                &mut html,
-                format_args!(
-                    "<li><span class=\"num\">{}</span> because {}</li>",
-                    format::count(excuse.count),
-                    escape(&excuse.reason)
-                ),
-            );
-        }
-        html.push_str("</ul></div>\n");
+        html.push_str("<p>What the broker declares of itself is no excuse here (<code>--strict</code>).</p>");
     }
+    if used.is_empty() {
+        html.push_str("<p>None.</p>");
+    } else {
+        html.push_str("<ul>");
+    }
+    for excuse in &used {
+        put(
+            &mut html,
+            format_args!(
+                "<li><span class=\"num\">{}</span> because {}</li>",
+                format::count(excuse.count),
+                escape(&excuse.reason)
+            ),
+        );
+    }
+    if !used.is_empty() {
+        html.push_str("</ul>");
+    }
+    if !unused.is_empty() {
+        let names: Vec<&str> = unused.iter().map(|e| e.name.as_str()).collect();
+        put(&mut html, format_args!("<p class=\"small\">Not needed: {}.</p>", escape(&names.join(", "))));
+    }
+    html.push_str("</div>\n");
     html
 }
 
