@@ -186,7 +186,9 @@ fn more_than_the_declared_queue_holds() {
     let queue = |limit: Option<u64>, strict: bool| {
         let mut s = with_broker(1, 1, strict, BrokerPromises { offline_queue: limit, ..BrokerPromises::default() });
         s.down(1).flow(0..10).up(1, true, true);
-        (0..8).for_each(|n| drop(s.get(1, n, 1)));
+        for n in 0..8 {
+            s.get(1, n, 1);
+        }
         s
     };
     excused_by(&mut queue(Some(8), false), "offline queue", 2);
@@ -266,7 +268,9 @@ fn what_the_scenario_names_must_be_walked() {
         if kill {
             s.fault(FaultKind::BrokerKill);
         }
-        (0..4).for_each(|n| drop(s.get(1, n, 1)));
+        for n in 0..4 {
+            s.get(1, n, 1);
+        }
         s.verdicts()
     };
     let why = Outcome::NotEnoughEvidence("the scenario names broker kills, and there were none".into());
@@ -303,12 +307,13 @@ fn a_loss_is_told_from_its_beginning_though_it_is_proved_only_at_the_end() {
     for n in 2..500 {
         s.send(n).ack(n).get(1, n, 1);
     }
+    s.down(1).up(1, true, true);
     let v = s.verdicts();
     let story = v.evidence.first().expect("a story");
     let told: Vec<&str> = story.time_line.iter().map(|m| m.what.as_str()).collect();
     assert!(!story.partial && told.contains(&"PUBLISH #0 id 1") && told.contains(&"PUBACK for #0"), "{told:?}");
     assert!(story.time_line.iter().any(|m| m.note == "link: lost" && m.what == "24 B of MQTT"), "{told:?}");
-    assert!(!told.contains(&"PUBLISH #400 id 1"), "what came long after is no part of it");
+    assert!(!told.iter().any(|w| w.contains("power cut")), "what came long after is no part of it: {told:?}");
     assert_eq!(story.statements, ["MQTT-4.3.2-2", "MQTT-4.5.0-1"]);
 }
 

@@ -40,7 +40,7 @@ fn acknowledged_means_delivered() {
     }
     pair(0, 2).send(0).send(1).get(1, 1, 0).holds(); // QoS 0 may be lost
     pair(1, 2).send(0).at(0, What::Acked { number: 0, ack: Ack::PubAck, reason: 0x97 }).holds(); // refused: unknown
-    pair(1, 2).send(0).breaks(&[("stuck", 1)]); // never answered
+    pair(1, 2).send(0).breaks(&[("silent connection", 1)]); // never answered
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn a_late_acknowledgement_of_an_old_attempt_hides_no_newer_message() {
     assert_eq!(s.judge.owed(), 2, "one copy of #0, and the answer to #1");
     s.get(1, 0, 1);
     assert_eq!(s.judge.owed(), 1);
-    s.breaks(&[("stuck", 1)]);
+    s.breaks(&[("silent connection", 1)]);
 }
 
 #[test]
@@ -251,6 +251,14 @@ fn retained_copies_are_counted_apart() {
     pair(2, 2).flow(0..1).copy(1, Delivered { retain: true, qos: 2, ..message(0) }).get(1, 0, 2).holds();
 }
 
+#[test]
+fn dup_has_no_place_at_qos_0() {
+    let copy = |qos: u8, dup: bool| Delivered { qos, dup, ..message(0) };
+    pair(0, 0).send(0).copy(1, copy(0, true)).breaks(&[("illegal flags", 1)]); // [MQTT-3.3.1-2]
+    pair(0, 0).send(0).copy(1, copy(0, false)).holds();
+    pair(1, 1).flow(0..1).copy(1, copy(1, true)).holds();
+}
+
 // ---- sessions ----
 
 #[test]
@@ -394,6 +402,38 @@ fn a_run_cut_short_and_a_drain_too_short_prove_nothing() {
         qos1.outcome,
         Outcome::NotEnoughEvidence("8 deliveries were still on their way when the drain ended".into())
     );
+}
+
+/// Three ways to fall silent have three names: nobody is answered; one connection is answered no more; one hand-shake is forgotten.
+#[test]
+fn a_frozen_broker_a_silent_connection_and_a_stuck_hand_shake_are_told_apart() {
+    let two = || {
+        let mut other = publisher("u", 1);
+        other.name = "other".into();
+        let mut s = Story::new(vec![publisher("t", 1), other]);
+        s.up(0, false, false).up(1, false, false).send(0);
+        s
+    };
+    let end = |s: &mut Story, heard: Option<u32>| {
+        let mut s = s.take();
+        let drain_from = Instant::from_millis(s.now + 1);
+        s.wait(1_000);
+        if let Some(c) = heard {
+            s.at(c, What::RepeatSuppressed { packet_id: 1 });
+        }
+        let ended = Instant::from_millis(s.now + 60_000);
+        breaches(&s.judge.finish(Phases { steady_from: Instant::ZERO, drain_from, ended }, true))
+    };
+    let in_vain = |s: &mut Story| s.down(1).at(1, What::TransportOpen).take();
+    assert_eq!(end(&mut in_vain(&mut two()), None), [("frozen", 1)].into());
+    assert_eq!(end(&mut in_vain(&mut two()), Some(1)), [("silent connection", 1)].into());
+    assert_eq!(end(&mut two(), None), [("silent connection", 1)].into(), "nobody knocked: it may be this one alone");
+    assert_eq!(end(&mut two(), Some(0)), [("stuck", 1)].into(), "the connection lives");
+    // An older answer does not count, and one to a later message does.
+    assert_eq!(end(two().ack(0).send(1), None), [("silent connection", 1)].into());
+    assert_eq!(end(two().send(1).ack(1), None), [("stuck", 1)].into());
+    assert_eq!(end(two().send(1).ack(0), None), [("silent connection", 1)].into());
+    assert_eq!(end(two().ack(0), None), BTreeMap::new(), "nothing is owed: nobody has to hear anything");
 }
 
 // ---- anything legal ----

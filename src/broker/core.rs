@@ -111,7 +111,7 @@ impl Broker {
 
     /// A connection was accepted.
     pub fn handle_open(&mut self, conn: ConnId, now: Instant) {
-        let connection = Connection::new(now, &self.config);
+        let connection = Connection { frozen: self.sabotage.frozen, ..Connection::new(now, &self.config) };
         let full = self.connections.len() >= self.config.max_connections;
         let deadline = connection.deadline();
         self.connections.insert(conn, connection);

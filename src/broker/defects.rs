@@ -50,6 +50,7 @@ defects! {
     StrayAck "stray-ack" "sends a PUBACK that nobody waits for"
     Malformed "malformed" "sends a packet with illegal flags"
     SwallowAck "swallow-ack" "hands a message on and never acknowledges it"
+    FreezeAll "freeze-all" "stops answering everybody, without closing anything"
     Freeze "freeze" "stops answering a connection without closing it"
     WillOnDisconnect "will-on-disconnect" "sends the will although the client said DISCONNECT"
     KeepRetained "keep-retained" "does not clear a retained message when it is told to"

@@ -88,6 +88,10 @@ impl Broker {
         {
             connection.out.extend_from_slice(&[0x4F, 2, 0, 1]);
         }
+        if self.config.defects.strikes(Defect::FreezeAll) {
+            self.sabotage.frozen = true;
+            self.connections.values_mut().for_each(|c| c.frozen = true);
+        }
         if self.config.defects.strikes(Defect::Freeze)
             && let Some(connection) = self.connections.get_mut(&conn)
         {

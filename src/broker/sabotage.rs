@@ -15,6 +15,8 @@ pub(super) struct Sabotage {
     /// A message held back, by session.
     held_back: BTreeMap<u32, Delivery>,
     last_topic: Box<str>,
+    /// Nobody is answered any more.
+    pub frozen: bool,
 }
 
 impl Sabotage {

@@ -57,6 +57,11 @@ fn guarantees(md: &mut String, report: &Report) {
     if !unasked.is_empty() {
         line(md, format_args!("\nNot asked: {}.", unasked.join(", ")));
     }
+    let used = report.excuses.iter().filter(|e| e.count > 0);
+    let used: Vec<String> = used.map(|e| format!("{} because {}", format::count(e.count), cell(&e.reason))).collect();
+    if !used.is_empty() {
+        line(md, format_args!("\nExcused: {}.", used.join("; ")));
+    }
 }
 
 fn thresholds(md: &mut String, report: &Report) {

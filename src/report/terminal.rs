@@ -148,7 +148,12 @@ fn evidence(screen: &mut Screen<'_>, report: &Report) {
     for guarantee in &report.guarantees {
         if let Some(first) = story::evidence_of(report, guarantee).next() {
             screen.out.push('\n');
-            screen.out.push_str(&story::text(first));
+            for line in story::text(first).lines() {
+                match line.strip_prefix("  ").filter(|l| l.starts_with("rule:") || l.starts_with("promised:")) {
+                    Some(sentence) => screen.wrapped("  ", 2, sentence),
+                    None => screen.line(line),
+                }
+            }
         }
     }
 }

@@ -119,7 +119,8 @@ evidence 1   QoS 2, message leak-alarm-07 #3 delivered twice to head-end-00
 #[test]
 fn a_table_row_never_wraps_and_a_sentence_does() {
     let text = terminal::render(&broken().report(), terminal::Options { width: 80, ..Default::default() });
-    for line in text.lines().filter(|l| !l.starts_with("again,")) {
+    let in_a_story = |l: &str| l.trim_start().starts_with(|c: char| c.is_ascii_digit());
+    for line in text.lines().filter(|l| !l.starts_with("again,") && !in_a_story(l)) {
         assert!(line.chars().count() <= 86, "{line}");
     }
 }

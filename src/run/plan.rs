@@ -173,10 +173,11 @@ fn hard_paths(scenario: &Scenario) -> Vec<HardPath> {
     let mut paths: Vec<HardPath> = scenario
         .faults
         .iter()
-        .map(|f| match f.action {
-            FaultAction::Kill { .. } => HardPath::Kill,
-            FaultAction::Restart { .. } => HardPath::Restart,
-            FaultAction::Pause { .. } => HardPath::Pause,
+        .filter_map(|f| match f.action {
+            FaultAction::Kill { .. } => Some(HardPath::Kill),
+            FaultAction::Restart { .. } => Some(HardPath::Restart),
+            FaultAction::Pause { .. } => Some(HardPath::Pause),
+            FaultAction::SlowDisk { .. } => None,
         })
         .collect();
     let cuts = |f: &Fleet| {

@@ -69,14 +69,28 @@ impl Grammar {
         self.device(duration);
         let (fleet, qos) = (self.s.below(fleets), self.between(0, 2));
         let filter = if self.s.chance(0.5) { "#".to_owned() } else { format!("f{fleet}/+") };
-        let _ = writeln!(self.out, "filters = [{{ filter = \"{filter}\", qos = {qos} }}]");
+        let overlap = self.between(0, 2);
+        let mut filters = format!("{{ filter = \"{filter}\", qos = {qos} }}");
+        if self.s.chance(0.2) {
+            let _ = write!(filters, ", {{ filter = \"+/0\", qos = {overlap} }}");
+        }
+        let _ = writeln!(self.out, "filters = [{filters}]");
     }
 
     fn device(&mut self, duration: u64) {
         let link = self.one_of(&["none", "lte-m", "bad", "bursty"]);
         let _ = writeln!(self.out, "link = \"{link}\"");
-        self.maybe(0.4, "mqtt = \"5.0\"\n");
-        self.maybe(0.6, "session = \"persistent\"\n");
+        let v5 = self.s.chance(0.4);
+        let lasting = self.s.chance(0.6);
+        if v5 {
+            self.out.push_str("mqtt = \"5.0\"\n");
+            self.maybe(0.3, "receive_maximum = 3\n");
+        }
+        if lasting {
+            self.out.push_str("session = \"persistent\"\n");
+            // Shorter than some absences, so that sessions expire.
+            self.maybe(if v5 { 0.4 } else { 0.0 }, "session_expiry = \"3 s\"\n");
+        }
         self.maybe(0.5, "keep_alive = \"5 s\"\n");
         self.maybe(0.5, "reconnect = { first = \"200 ms\", longest = \"3 s\" }\n");
         self.maybe(0.2, "window = 1\n");

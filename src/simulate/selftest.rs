@@ -78,6 +78,7 @@ fn table() -> Vec<Expected> {
         expected(D::StrayAck, 10, &[Protocol], &[Liveness]),
         expected(D::Malformed, 10, &[Protocol], &[Liveness]),
         expected(D::SwallowAck, 10, &[Liveness], &[]),
+        expected(D::FreezeAll, 40, &[Liveness], &[Qos1, Qos2, Order]),
         // Not always seen: a client that hears nothing within its keep alive leaves, and all is well on the next connection.
         expected(D::Freeze, 5, &[Liveness], &[Qos1, Qos2]),
         nothing(D::WillOnDisconnect, "no oracle for wills yet"),

@@ -257,7 +257,8 @@ fn title(name: &str, case: Case, promises: &Promises) -> String {
         Some(n) => format!("message {} #{n}", promises.name(p)),
         None => format!("client {}", promises.name(p)),
     });
-    let receiver = case.subscriber.map(|s| format!("seen by {}", promises.name(s)));
+    let by = if ["lost", "stuck", "frozen"].contains(&name) { "owed to" } else { "seen by" };
+    let receiver = case.subscriber.map(|s| format!("{by} {}", promises.name(s)));
     let parts: Vec<String> = [message, Some(name.to_owned()), receiver].into_iter().flatten().collect();
     parts.join(", ")
 }

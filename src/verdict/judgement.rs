@@ -26,6 +26,7 @@ impl Judge {
     #[must_use]
     pub fn finish(mut self, phases: Phases, complete: bool) -> Verdicts {
         self.book_kills(None);
+        self.frozen = complete && self.is_frozen(phases);
         let flows = self.settle(phases, complete);
         if complete {
             self.judge_liveness(phases);
@@ -131,7 +132,13 @@ impl Judge {
         }
         let reachable = self.receivers[r].connected || self.receivers[r].shared;
         let breach = match (reachable, effective) {
-            (false, _) => Breach::Stuck,
+            (false, _) => {
+                if self.frozen {
+                    Breach::Frozen
+                } else {
+                    Breach::Stuck
+                }
+            }
             (true, 2) => Breach::Qos2Lost,
             (true, _) => Breach::Qos1Lost,
         };
@@ -243,6 +250,12 @@ impl Judge {
         }
     }
 
+    /// True if something is owed, nobody at all has heard of the broker since the links were healed, and somebody's CONNECT was in vain.
+    fn is_frozen(&self, phases: Phases) -> bool {
+        let in_vain = self.sessions.iter().any(|s| s.greeted > s.heard);
+        in_vain && self.owed() > 0 && self.sessions.iter().all(|s| s.heard < phases.drain_from)
+    }
+
     /// Whether any client uses what the guarantee is about.
     fn is_used(&self, guarantee: Guarantee) -> bool {
         let publishes = |qos: u8| self.promises.groups.iter().any(|g| g.publishes == Some(qos));
@@ -270,7 +283,13 @@ impl Judge {
                 continue;
             }
             let number = state.open.iter().next();
-            self.breach(Breach::Stuck, Case { publisher: Some(publisher), number, subscriber: None });
+            let unheard = self.sessions[publisher.index()].heard <= state.waits_since;
+            let breach = match (self.frozen, unheard && self.receivers[publisher.index()].connected) {
+                (true, _) => Breach::Frozen,
+                (false, true) => Breach::Silent,
+                (false, false) => Breach::Stuck,
+            };
+            self.breach(breach, Case { publisher: Some(publisher), number, subscriber: None });
         }
     }
 

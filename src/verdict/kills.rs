@@ -43,7 +43,7 @@ impl Judge {
             }
             FaultKind::BrokerRestart => self.tally.restarts += 1,
             FaultKind::BrokerPause => self.tally.pauses += 1,
-            FaultKind::LinkOutage | FaultKind::BrokerDied => {}
+            FaultKind::LinkOutage | FaultKind::SlowDisk | FaultKind::Reboot | FaultKind::BrokerDied => {}
         }
         if forgets && self.takes(self.kill_excuse()) {
             self.kills.at.push(fault.at);

@@ -41,6 +41,8 @@ struct Publisher {
     next: u32,
     /// Sent at QoS 1 or 2 and not answered for good, as far as somebody still waits for the answer.
     open: Runs,
+    /// When the oldest of them was sent, or became the oldest.
+    waits_since: Instant,
     answered: Runs,
     /// When the broker last answered it.
     last_answer: Instant,
@@ -129,6 +131,8 @@ pub struct Judge {
     owed: u64,
     open: u64,
     drained: bool,
+    /// At the end: nobody hears of the broker any more.
+    frozen: bool,
     faults: Vec<FaultMark>,
     kills: Kills,
 }
@@ -152,6 +156,7 @@ impl Judge {
             owed: 0,
             open: 0,
             drained: false,
+            frozen: false,
             faults: promises.faults.clone(),
             kills: Kills::default(),
             promises,
@@ -191,7 +196,7 @@ impl Judge {
             What::Sent(sent) => self.sent(c, sent, event.seen),
             What::Acked { number, ack, reason } => {
                 self.publishers[c].last_answer = event.seen;
-                self.acked(c, number, ack, reason);
+                self.acked(c, number, ack, reason, event.seen);
             }
             What::Delivered(delivered) => self.delivered(client, delivered, event.seen),
             What::Declined { publisher, number } => self.declined(client, publisher, number),
@@ -242,6 +247,9 @@ impl Judge {
         let publisher = &mut self.publishers[c];
         let qos = usize::from(publisher.qos.min(2));
         if qos > 0 && !publisher.answered.contains(sent.number) && publisher.open.insert(sent.number) {
+            if publisher.open.len() == 1 {
+                publisher.waits_since = seen;
+            }
             self.open += 1;
         }
         if publisher.sent.insert(sent.number) {
@@ -272,7 +280,7 @@ impl Judge {
 
     /// *ok* is PUBACK or PUBCOMP below 0x80. A refusal says nothing about who got the message: *unknown*. PUBCOMP 0x92
     /// is recovery and no error: after a good PUBREC of this session the message is the broker's.
-    fn acked(&mut self, c: usize, number: u32, ack: Ack, reason: u8) {
+    fn acked(&mut self, c: usize, number: u32, ack: Ack, reason: u8, seen: Instant) {
         let publisher = &mut self.publishers[c];
         let recovered = ack == Ack::PubComp && reason == 0x92 && publisher.received.contains(number);
         let good = reason < 0x80 || recovered;
@@ -282,6 +290,9 @@ impl Judge {
         }
         publisher.received.remove(number);
         publisher.answered.insert(number);
+        if publisher.open.iter().next() == Some(number) {
+            publisher.waits_since = seen;
+        }
         self.open -= u64::from(publisher.open.remove(number));
         if !good || !publisher.acked.insert(number) {
             return;
@@ -313,11 +324,16 @@ impl Judge {
 
 fn comes_from_the_broker(what: &What) -> bool {
     use What::{Acked, Connected, Declined, Delivered, Disconnected, RepeatSuppressed, Subscribed};
-    match what {
-        Acked { .. } | Connected { .. } | Declined { .. } | Delivered(_) | RepeatSuppressed { .. } => true,
-        Subscribed { .. } | Disconnected { by: EndedBy::Broker(_), .. } => true,
-        _ => false,
-    }
+    matches!(
+        what,
+        Acked { .. }
+            | Connected { .. }
+            | Declined { .. }
+            | Delivered(_)
+            | RepeatSuppressed { .. }
+            | Subscribed { .. }
+            | Disconnected { by: EndedBy::Broker(Some(_)), .. }
+    )
 }
 
 fn is_about_connections(what: &What) -> bool {

@@ -26,6 +26,8 @@ pub enum Breach {
     ReceiveMaximum,
     Flags,
     Stuck,
+    Silent,
+    Frozen,
 }
 
 /// What a breach offends.
@@ -149,6 +151,15 @@ impl Breach {
                 &["MQTT-3.3.4-9"],
             ),
             Self::Flags => rule(G::Protocol, "illegal flags", "DUP is 0 at QoS 0", &["MQTT-3.3.1-2"]),
+            Self::Silent => rule(
+                G::Liveness,
+                "silent connection",
+                "a connection that the broker keeps open is answered like the others",
+                &[],
+            ),
+            Self::Frozen => {
+                rule(G::Liveness, "frozen", "after the links have healed, the broker answers somebody", &[])
+            }
             Self::Stuck => rule(
                 G::Liveness,
                 "stuck",

@@ -229,9 +229,9 @@ fn row(guarantee: &GuaranteeInfo, report: &Report) -> String {
         put(&mut html, format_args!("<p class=\"small\">{}</p>", escape(&strength)));
     }
     let walked: Vec<String> =
-        guarantee.hard_paths.iter().map(|p| format!("{} {}", format::count(p.count), p.name)).collect();
+        guarantee.hard_paths.iter().map(|p| format!("{} ({})", p.name, format::count(p.count))).collect();
     if !walked.is_empty() && guarantee.standing != Standing::NotAsked {
-        put(&mut html, format_args!("<p class=\"small\">walked: {}</p>", escape(&walked.join(", "))));
+        put(&mut html, format_args!("<p class=\"small\">Hard paths walked: {}</p>", escape(&walked.join(", "))));
     }
     html.push_str("</div></li>\n");
     html

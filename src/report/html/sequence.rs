@@ -56,8 +56,10 @@ fn svg(evidence: &EvidenceInfo, names: &[Option<&str>; 2], l: &Layout) -> String
     );
     for (x, name) in [(l.lanes[0], names[0]), (l.lanes[1], Some("broker")), (l.lanes[2], names[1])] {
         let Some(name) = name else { continue };
-        let anchor = if x == l.lanes[2] { "end" } else { "middle" };
-        let at = if x == l.lanes[2] { l.width - 4 } else { x };
+        // A long name at the right edge would leave the drawing.
+        let half = u32::try_from(name.chars().count()).unwrap_or(u32::MAX).saturating_mul(l.glyph + 1) / 2;
+        let inside = x.saturating_add(half) <= l.width;
+        let (at, anchor) = if inside { (x, "middle") } else { (l.width - 2, "end") };
         let name = escape(&shortened(name, (l.lanes[1] - l.lanes[0]) / l.glyph));
         put(&mut out, format_args!("<text class=\"who\" x=\"{at}\" y=\"18\" text-anchor=\"{anchor}\">{name}</text>\n"));
         put(&mut out, format_args!("<line class=\"life\" x1=\"{x}\" y1=\"{HEAD}\" x2=\"{x}\" y2=\"{height}\"/>\n"));
@@ -120,7 +122,7 @@ fn label(moment: &MomentInfo, l: &Layout, y: u32, at_end: bool) -> String {
     let note = escape(&shortened(&moment.note, room / 2));
     let strong =
         moment.note.contains("copy") && !moment.note.starts_with("first") || moment.note.starts_with("link: lost");
-    let class = if strong { "note strong" } else { "note" };
+    let class = if strong { "aside strong" } else { "aside" };
     let gap = if note.is_empty() { "" } else { " " };
     let (x, anchor) =
         if at_end { (l.text.1 - if l.width < 500 { 22 } else { 96 }, "end") } else { (l.text.0, "start") };
