@@ -18,6 +18,7 @@ const ORDER: &[&str] = &[
     "broker",
     "scenario",
     "device",
+    "netns",
     "target",
     "peer",
     "run",
@@ -91,7 +92,7 @@ fn judges_know_trace_promise_and_time_alone() {
 
 #[test]
 fn the_clock_is_read_at_the_edge_only() {
-    let edge = ["clock", "run", "target", "peer", "conform", "cli"];
+    let edge = ["clock", "netns", "run", "target", "peer", "conform", "cli"];
     for (file, module, named) in edges() {
         let is_edge = edge.contains(&module.as_str()) || file == Path::new("broker/server.rs");
         assert!(is_edge || !named.contains(&"clock".to_owned()), "{} reads the clock", file.display());

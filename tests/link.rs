@@ -1,7 +1,7 @@
 //! A link against theory, in virtual time: every delay, loss and reset as the formulas say.
 
 use squall::link::spec::{Direction, Jitter, LinkSpec, Loss, Outage};
-use squall::link::{GatewayEvent, Path, SensorState};
+use squall::link::{GatewayEvent, Path, SensorSide, SensorState};
 use squall::seed::Stream;
 use squall::time::{Duration, Instant};
 use std::sync::Arc;

@@ -263,3 +263,13 @@ fn every_shipped_scenario_is_fine_and_opens_with_why() {
     }
     assert!(count >= 6);
 }
+
+#[test]
+fn engines_are_checked_before_anything_starts() {
+    let r = run(SMALL, &["--engine", "kernel"]);
+    assert_eq!(r.code, 3);
+    assert!(r.stderr.contains("speaks TCP on links, and this scenario has none"), "{}", r.stderr);
+    let r = run(SMALL, &["--engine", "carrier-pigeon"]);
+    assert_eq!(r.code, 3);
+    assert!(r.stderr.contains("smoltcp-kernel"), "{}", r.stderr);
+}

@@ -393,3 +393,23 @@ fn quick_start_has_three_fleets_on_three_links() {
     let away = s.subscribers.iter().find(away).expect("one goes offline");
     assert!(matches!(away.device.session, model::SessionSpec::Persistent(_)));
 }
+
+#[test]
+fn an_engine_needs_a_link_and_is_written_again() {
+    let text = |engine: &str, link: &str| {
+        format!(
+            "duration = \"1 s\"\nengine = \"{engine}\"\n[fleet.a]\nsensors = 1\n{link}\npublish = {{ topic = \"t\", every = \"1 s\" }}\n"
+        )
+    };
+    let parse = |text: &str| squall::scenario::parse("test.toml", text);
+    let link = "link = \"lte-m\"";
+    let s = parse(&text("smoltcp-kernel", link)).expect("legal");
+    assert_eq!(s.engine, squall::link::Engine::SmoltcpKernel);
+    let again = squall::scenario::write::write(&s);
+    assert_eq!(parse(&again).expect("legal").engine, s.engine, "{again}");
+    assert!(explain::explain(&s).contains("takes root"));
+    for (wrong, says) in [(text("kernel", ""), "no link for this engine"), (text("tcp", link), "smoltcp-kernel")] {
+        let errors = parse(&wrong).expect_err("wrong").render(false);
+        assert!(errors.contains("1 error") && errors.contains(says), "{errors}");
+    }
+}

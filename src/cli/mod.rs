@@ -1,8 +1,10 @@
 //! The command line: arguments as plain data, one file a command.
 
+mod behind;
 mod broker;
 mod conform;
 mod explore;
+mod link;
 mod links;
 mod run;
 mod scenario;
@@ -58,6 +60,8 @@ enum Command {
     Broker(broker::Args),
     /// Check, describe or explain scenario files
     Scenario(scenario::Args),
+    /// Somebody's own client or firmware behind a lossy link
+    Link(link::Args),
     /// The presets of links, and where their numbers come from
     Links(links::Args),
     /// The brokers that squall knows
@@ -83,6 +87,7 @@ pub fn main() -> u8 {
         Command::Conform(args) => conform::run(&args),
         Command::Broker(args) => broker::run(&args),
         Command::Scenario(args) => scenario::run(&args),
+        Command::Link(args) => link::run(&args),
         Command::Links(args) => links::run(&args),
         Command::Targets(args) => targets::run(&args),
     }

@@ -2,8 +2,10 @@
 
 use super::{colour, exit, target_error};
 use crate::clock::Clock;
+use crate::link::Engine;
+use crate::netns::{self, Networks};
 use crate::report::{self, Report, ScenarioInfo, TargetInfo, TargetKind};
-use crate::run::{Outcome, Progress, Settings};
+use crate::run::{Outcome, Progress, Settings, load_loops};
 use crate::scenario::model::{FaultAction, Scenario};
 use crate::scenario::{self, explain};
 use crate::target::stream::Endpoint;
@@ -42,12 +44,15 @@ pub(super) struct Args {
     /// Load loops (threads); 0: as many as fit
     #[arg(long, default_value_t = 0, value_name = "N")]
     loops: usize,
+    /// Who speaks TCP on links, instead of the file's engine
+    #[arg(long, value_name = "NAME", value_parser = engine_named)]
+    engine: Option<Engine>,
     #[command(flatten)]
     way: super::way::WayArgs,
 }
 
 pub(super) fn run(args: &Args) -> u8 {
-    let scenario = match scenario::load(&args.file) {
+    let mut scenario = match scenario::load(&args.file) {
         Ok(scenario) => scenario,
         Err(errors) => {
             eprint!("{}", errors.render(colour(&std::io::stderr())));
@@ -57,6 +62,7 @@ pub(super) fn run(args: &Args) -> u8 {
     if let Err(code) = only_in_virtual_time(&scenario) {
         return code;
     }
+    scenario.engine = args.engine.unwrap_or(scenario.engine);
     // The folder first: a run whose report cannot be written is not worth its load.
     let folder = match report::create_folder(&args.out, &scenario.name) {
         Ok(folder) => folder,
@@ -93,7 +99,8 @@ fn conduct(args: &Args, scenario: &Scenario, folder: &Path) -> Result<u8, Target
     let way = args.way.way(transports(scenario));
     let wish =
         Wish { target: &args.target, remote: args.remote, load: &load, defects: &args.defect, folder, way: &way };
-    let mut target = Target::prepare(&wish)?;
+    let mut target = Target::prepare_in(&wish, networks(scenario, args.loops)?)?;
+    let congestion = target.networks.as_ref().map_or_else(String::new, |n| n.congestion.clone());
     eprintln!("{} on {}: {load}", scenario.name, target.name);
     let stop = watch_signals();
     let started = Clock::wall_nanos() / 1_000_000_000;
@@ -118,7 +125,7 @@ fn conduct(args: &Args, scenario: &Scenario, folder: &Path) -> Result<u8, Target
         seed,
         started: Some(started),
         target: TargetInfo { name: target.name.clone(), version: None, kind },
-        engine: whole_engine(scenario, target.endpoints.usual()),
+        engine: whole_engine(scenario, &congestion, target.endpoints.usual()),
         again: again(args, seed),
         folder,
     };
@@ -138,8 +145,13 @@ pub(super) struct Story<'a> {
     pub folder: &'a Path,
 }
 
-/// Why virtual time cannot run a scenario: the bytes of TLS are never the same twice.
+/// Why virtual time cannot run a scenario: a kernel has its own clock, and the bytes of TLS are never the same twice.
 pub(super) fn only_in_real_time(scenario: &Scenario) -> Result<(), u8> {
+    if scenario.engine.needs_namespaces() {
+        eprintln!("squall: engine = \"{}\" exists in real time only: squall run", scenario.engine.name());
+        eprintln!("  or say engine = \"smoltcp\", whose time can be virtual");
+        return Err(exit::USAGE);
+    }
     match transports(scenario).into_iter().find(|k| *k != Kind::Tcp) {
         None => Ok(()),
         Some(kind) => {
@@ -192,8 +204,33 @@ pub(super) fn tell(story: Story<'_>, outcome: &Outcome) -> u8 {
     if matches!(report.exit.code, exit::OK | exit::THRESHOLD) { exit::INCONCLUSIVE } else { report.exit.code }
 }
 
+/// The network namespaces that the scenario's engine lives in, if it does.
+fn networks(scenario: &Scenario, loops: usize) -> Result<Option<Networks>, TargetError> {
+    let engine = scenario.engine;
+    if !engine.needs_namespaces() {
+        return Ok(None);
+    }
+    let Some(mtu) = scenario.links().map(|l| l.spec.mtu).max() else {
+        let message = format!("engine \"{}\" speaks TCP on links, and this scenario has none", engine.name());
+        return Err(TargetError::usage(message, "give a fleet or a subscriber a link, or leave --engine out"));
+    };
+    let loops = load_loops(loops, scenario);
+    let clients = explain::load(scenario).clients.div_ceil(loops as u64);
+    if loops > netns::MAX_LOOPS || clients > netns::MAX_CLIENTS_A_LOOP as u64 {
+        let message =
+            format!("engine \"{}\" has no addresses for {clients} clients in each of {loops} loops", engine.name());
+        let mend = format!("{} loops of {} clients at most (--loops)", netns::MAX_LOOPS, netns::MAX_CLIENTS_A_LOOP);
+        return Err(TargetError::usage(message, mend));
+    }
+    Networks::make(engine, loops, mtu).map(Some).map_err(|denied| TargetError::usage(denied.message, denied.mend))
+}
+
+fn engine_named(name: &str) -> Result<Engine, String> {
+    Engine::named(name).ok_or_else(|| format!("engines: {}", Engine::NAMES.join(", ")))
+}
+
 /// Who speaks TCP, and what lies above it, in a sentence.
-fn whole_engine(scenario: &Scenario, usual: &Endpoint) -> String {
+fn whole_engine(scenario: &Scenario, congestion: &str, usual: &Endpoint) -> String {
     let mut kinds = transports(scenario);
     kinds.extend(usual.transport.as_ref().map(|t| t.kind()));
     kinds.retain(|k| *k != Kind::Tcp);
@@ -201,22 +238,30 @@ fn whole_engine(scenario: &Scenario, usual: &Endpoint) -> String {
     kinds.dedup();
     let names: Vec<&str> = kinds.iter().map(|k| k.name()).collect();
     let over = if names.is_empty() { String::new() } else { format!("; MQTT over {}", names.join(", ")) };
-    engine(scenario) + &over
+    engine(scenario, congestion) + &over
 }
 
-/// Who speaks TCP, in a sentence.
-pub(super) fn engine(scenario: &Scenario) -> String {
+/// Who speaks TCP, in a sentence; `congestion` is the kernels' congestion control.
+pub(super) fn engine(scenario: &Scenario, congestion: &str) -> String {
     let fleets = scenario.fleets.iter().filter(|f| f.device.link.is_some()).map(|f| f.sensors);
     let subscribers = scenario.subscribers.iter().filter(|s| s.device.link.is_some()).map(|s| s.count);
-    match fleets.chain(subscribers).sum::<u32>() {
-        0 => "TCP by the kernel, on direct sockets".into(),
-        1 => {
+    let links = fleets.chain(subscribers).sum::<u32>();
+    let of = if links == 1 { "1 link".to_owned() } else { format!("{links} links") };
+    match scenario.engine {
+        _ if links == 0 => "TCP by the kernel, on direct sockets".into(),
+        Engine::Smoltcp if links == 1 => {
             "TCP by smoltcp on both ends of 1 link; its gateway ends TCP, so the broker itself sees a clean connection"
                 .into()
         }
-        n => format!(
-            "TCP by smoltcp on both ends of {n} links; their gateways end TCP, so the broker itself sees clean connections"
+        Engine::Smoltcp => format!(
+            "TCP by smoltcp on both ends of {of}; their gateways end TCP, so the broker itself sees clean connections"
         ),
+        Engine::SmoltcpKernel => format!(
+            "TCP by smoltcp at the sensors' end of {of}, by the broker's own kernel ({congestion}) at the other: it meets the losses"
+        ),
+        Engine::Kernel => {
+            format!("TCP by the kernel ({congestion}) on both ends of {of}: the broker's own meets the losses")
+        }
     }
 }
 
@@ -226,6 +271,10 @@ fn again(args: &Args, seed: u64) -> String {
     let mut command = format!("squall run {} --target {target} --seed {seed}", args.file.display());
     if args.strict {
         command.push_str(" --strict");
+    }
+    if let Some(engine) = args.engine {
+        command.push_str(" --engine ");
+        command.push_str(engine.name());
     }
     if args.remote {
         command.push_str(" --remote");
@@ -250,6 +299,11 @@ fn tidy(folder: &Path) {
 
 /// Counts Ctrl-C and SIGTERM: once asks for an early end, twice leaves.
 pub(super) fn watch_signals() -> Arc<AtomicU8> {
+    signals("stopping: the drain begins, and what is there is written (again: leave at once)")
+}
+
+/// The same; `words` are said at the first.
+pub(super) fn signals(words: &'static str) -> Arc<AtomicU8> {
     let count = Arc::new(AtomicU8::new(0));
     let counter = Arc::clone(&count);
     std::thread::spawn(move || {
@@ -267,7 +321,7 @@ pub(super) fn watch_signals() -> Arc<AtomicU8> {
                     _ = terminate.recv() => {}
                 }
                 if counter.fetch_add(1, Ordering::Relaxed) == 0 {
-                    eprintln!("\nstopping: the drain begins, and what is there is written (again: leave at once)");
+                    eprintln!("\n{words}");
                 }
             }
         });

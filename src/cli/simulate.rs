@@ -90,7 +90,7 @@ pub(super) fn run(args: &Args) -> u8 {
         target: TargetInfo { name: outcome.promises.broker.name.clone(), version: None, kind: TargetKind::Simulated },
         engine: format!(
             "virtual time; {}; the broker takes {} for each packet it reads",
-            engine(&scenario).replace("TCP by the kernel, on direct sockets", "no TCP, connections without delay"),
+            engine(&scenario, "").replace("TCP by the kernel, on direct sockets", "no TCP, connections without delay"),
             units::show(args.service)
         ),
         again: again(args, seed),

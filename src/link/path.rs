@@ -1,8 +1,10 @@
 //! One sensor's link, end to end: sensor-side stack, two channels, gateway-side stack.
 
-use super::channel::Channel;
+use super::SensorSide;
+use super::channels::Channels;
+use super::sensor::{SensorEnd, SensorState};
 use super::spec::LinkSpec;
-use super::stack::{GATEWAY, PORT, SENSOR, Stack};
+use super::stack::{GATEWAY, PORT, SENSOR, Stack, receive};
 use crate::measure::summary::WireCost;
 use crate::seed::Stream;
 use crate::time::Instant;
@@ -10,25 +12,11 @@ use crate::trace::What;
 use smoltcp::iface::SocketHandle;
 use smoltcp::socket::tcp::State;
 use std::collections::VecDeque;
+use std::net::SocketAddrV4;
 use std::sync::Arc;
 
 /// How many connections that the sensor has left behind the gateway keeps; the oldest goes without a word beyond that.
 const MAX_ZOMBIES: usize = 8;
-
-/// What the sensor sees of its connection.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum SensorState {
-    /// There is none.
-    Closed,
-    /// SYN was sent.
-    Connecting,
-    /// Bytes flow.
-    Open,
-    /// The other side has finished, and all of it was read.
-    PeerFinished,
-    /// It was refused or reset.
-    Reset,
-}
 
 /// What the gateway must do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -56,21 +44,13 @@ struct GatewayConn {
 
 /// One sensor's link.
 ///
-/// Calling order: [`Path::poll`] up to now; then touch either end; what was touched takes effect at once. After it,
-/// [`Path::next_deadline`] says when to poll again.
+/// Calling order: [`SensorSide::poll`] up to now; then touch either end; what was touched takes effect at once. After it,
+/// [`SensorSide::next_deadline`] says when to poll again.
 #[derive(Debug)]
 pub struct Path {
-    spec: Arc<LinkSpec>,
-    sensor: Stack,
+    sensor: SensorEnd,
+    channels: Channels,
     gateway: Stack,
-    up: Channel,
-    down: Channel,
-    /// When the shared radio is free (half duplex).
-    air: Instant,
-    ports: Stream,
-    socket: Option<(SocketHandle, bool)>,
-    closing: Vec<SocketHandle>,
-    powered: bool,
     conns: Vec<GatewayConn>,
     events: VecDeque<GatewayEvent>,
     next_conn: u32,
@@ -83,71 +63,33 @@ impl Path {
     /// A link that nobody has used yet. Each stream is the link's own.
     #[must_use]
     pub fn new(spec: Arc<LinkSpec>, up: Stream, down: Stream, mut ports: Stream) -> Self {
+        let stack = Stack::new(SENSOR, spec.mtu, ports.bits());
+        let gateway = Stack::new(GATEWAY, spec.mtu, ports.bits());
         Self {
-            sensor: Stack::new(SENSOR, spec.mtu, ports.bits()),
-            gateway: Stack::new(GATEWAY, spec.mtu, ports.bits()),
-            up: Channel::new(spec.up.clone(), up),
-            down: Channel::new(spec.down.clone(), down),
-            air: Instant::ZERO,
-            ports,
-            socket: None,
-            closing: Vec::new(),
-            powered: false,
+            sensor: SensorEnd::new(stack, SocketAddrV4::new(GATEWAY, PORT), ports),
+            channels: Channels::new(spec, up, down),
+            gateway,
             conns: Vec::with_capacity(1),
             events: VecDeque::new(),
             next_conn: 0,
             zombies_dropped: 0,
             time: Instant::ZERO,
-            spec,
-        }
-    }
-
-    // ---- time ----
-
-    /// When [`Self::poll`] must be called next.
-    #[must_use]
-    pub fn next_deadline(&self) -> Option<Instant> {
-        let at = self.due();
-        (at < Instant::FAR).then_some(at)
-    }
-
-    fn due(&self) -> Instant {
-        let arrival = |c: &Channel| c.next_arrival().unwrap_or(Instant::FAR);
-        arrival(&self.up).min(arrival(&self.down)).min(self.sensor.due).min(self.gateway.due)
-    }
-
-    /// Does what is due up to `now`, each thing at its own time.
-    pub fn poll(&mut self, now: Instant) {
-        loop {
-            let at = self.due();
-            if at > now || at == Instant::FAR {
-                break;
-            }
-            self.time = self.time.max(at);
-            self.step(self.time);
         }
     }
 
     fn step(&mut self, at: Instant) {
-        while let Some(packet) = self.up.arrived(at) {
+        while let Some(packet) = self.channels.arrived_up(at) {
             self.at_gateway(packet, at);
         }
-        while let Some(packet) = self.down.arrived(at) {
-            if self.powered {
-                self.sensor.receive(packet, at);
-                self.flush_sensor(at);
-            }
+        while let Some(packet) = self.channels.arrived_down(at) {
+            self.sensor.receive(packet, at, &mut self.channels);
         }
-        if self.sensor.due <= at {
-            self.sensor.run(at);
-            self.flush_sensor(at);
-        }
+        self.sensor.step(at, &mut self.channels);
         if self.gateway.due <= at {
             self.gateway.run(at);
             self.flush_gateway(at);
         }
         self.watch_gateway();
-        self.bury_closed();
     }
 
     fn at_gateway(&mut self, packet: Vec<u8>, at: Instant) {
@@ -182,19 +124,9 @@ impl Path {
         self.events.push_back(GatewayEvent::Open(id));
     }
 
-    fn flush_sensor(&mut self, now: Instant) {
-        while let Some(packet) = self.sensor.next_outgoing() {
-            let air = self.spec.half_duplex.then_some(&mut self.air);
-            if let Some(lost) = self.up.offer(packet, 0, &self.spec.outages, air, now) {
-                self.sensor.recycle(lost);
-            }
-        }
-    }
-
     fn flush_gateway(&mut self, now: Instant) {
         while let Some(packet) = self.gateway.next_outgoing() {
-            let air = self.spec.half_duplex.then_some(&mut self.air);
-            if let Some(lost) = self.down.offer(packet, 2, &self.spec.outages, air, now) {
+            if let Some(lost) = self.channels.offer_down(packet, now) {
                 self.gateway.recycle(lost);
             }
         }
@@ -234,150 +166,10 @@ impl Path {
         });
     }
 
-    fn bury_closed(&mut self) {
-        let sensor = &mut self.sensor;
-        self.closing.retain(|handle| {
-            let over = matches!(sensor.socket(*handle).state(), State::Closed | State::TimeWait);
-            if over {
-                sensor.sockets.remove(*handle);
-            }
-            !over
-        });
-    }
-
-    /// From here on nothing is lost and there is no outage; rate and delay stay.
-    pub fn heal(&mut self) {
-        self.up.healed = true;
-        self.down.healed = true;
-    }
-
-    /// The packets it lost since this was called last, as events: those that carried more than an acknowledgement of TCP's.
-    pub fn take_losses(&mut self, mut tell: impl FnMut(Instant, What)) {
-        for (up, channel) in [(true, &mut self.up), (false, &mut self.down)] {
-            for (at, why, bytes) in channel.losses.drain(..) {
-                tell(at, What::LinkLost { up, why, bytes });
-            }
-        }
-    }
-
-    /// What the link has carried so far.
-    #[must_use]
-    pub fn wire(&self) -> WireCost {
-        WireCost { up: self.up.wire, down: self.down.wire }
-    }
-
-    /// True if bytes are on their way, or were sent and not acknowledged, on either side.
-    #[must_use]
-    pub fn is_busy(&mut self) -> bool {
-        let sensor = self.socket.is_some_and(|(handle, _)| self.sensor.socket(handle).send_queue() > 0);
-        let gateway = self.conns.iter().filter_map(|c| c.handle).any(|h| self.gateway.socket(h).send_queue() > 0);
-        sensor || gateway || !self.up.is_idle() || !self.down.is_idle()
-    }
-
     /// Connections left behind that the gateway had to drop because there were too many.
     #[must_use]
     pub fn zombies_dropped(&self) -> u64 {
         self.zombies_dropped
-    }
-
-    // ---- the sensor's end ----
-
-    /// Opens a new connection, from a random port (a SYN on a live pair of ports would be ignored).
-    pub fn connect(&mut self, now: Instant) {
-        self.leave_socket();
-        self.powered = true;
-        let handle = self.sensor.add_socket();
-        self.socket = Some((handle, false));
-        let port = loop {
-            let port = 49_152 + u16::try_from(self.ports.below(16_384)).expect("below 16,384");
-            if !self.conns.iter().any(|c| c.sensor_port == port) {
-                break port;
-            }
-        };
-        self.sensor.run(now);
-        self.sensor.connect(handle, port);
-        self.run_sensor(now);
-    }
-
-    /// What the sensor sees of its connection.
-    pub fn sensor_state(&mut self) -> SensorState {
-        let Some((handle, was_open)) = self.socket else { return SensorState::Closed };
-        let socket = self.sensor.socket(handle);
-        let unread = socket.recv_queue();
-        match socket.state() {
-            State::SynSent | State::SynReceived => SensorState::Connecting,
-            State::CloseWait if unread == 0 => SensorState::PeerFinished,
-            State::Closed | State::Listen if unread == 0 || !was_open => SensorState::Reset,
-            _ => {
-                self.socket = Some((handle, true));
-                SensorState::Open
-            }
-        }
-    }
-
-    /// How many bytes the send buffer takes.
-    pub fn room(&mut self) -> usize {
-        let Some((handle, _)) = self.socket else { return 0 };
-        let socket = self.sensor.socket(handle);
-        if socket.may_send() { socket.send_capacity() - socket.send_queue() } else { 0 }
-    }
-
-    /// Hands bytes to the link; returns how many it took.
-    pub fn write(&mut self, bytes: &[u8], now: Instant) -> usize {
-        let Some((handle, _)) = self.socket else { return 0 };
-        let taken = self.sensor.socket(handle).send_slice(bytes).unwrap_or(0);
-        if taken > 0 {
-            self.run_sensor(now);
-        }
-        taken
-    }
-
-    /// Appends what came to `into`; returns how many bytes.
-    pub fn read(&mut self, into: &mut Vec<u8>, now: Instant) -> usize {
-        let Some((handle, _)) = self.socket else { return 0 };
-        let count = receive(self.sensor.socket(handle), into, usize::MAX);
-        if count > 0 {
-            self.run_sensor(now); // the window opens
-        }
-        count
-    }
-
-    /// Closes the connection in order, after what was written.
-    pub fn finish(&mut self, now: Instant) {
-        if let Some((handle, _)) = self.socket.take() {
-            self.sensor.socket(handle).close();
-            self.closing.push(handle);
-            self.run_sensor(now);
-        }
-    }
-
-    /// Resets the connection.
-    pub fn abort(&mut self, now: Instant) {
-        if let Some((handle, _)) = self.socket.take() {
-            self.sensor.socket(handle).abort();
-            self.run_sensor(now);
-            self.sensor.sockets.remove(handle);
-        }
-    }
-
-    /// The sensor is gone without a word; what comes for it is lost until it connects again.
-    pub fn power_cut(&mut self) {
-        self.leave_socket();
-        for handle in std::mem::take(&mut self.closing) {
-            self.sensor.sockets.remove(handle);
-        }
-        self.powered = false;
-    }
-
-    fn leave_socket(&mut self) {
-        if let Some((handle, _)) = self.socket.take() {
-            self.sensor.sockets.remove(handle);
-        }
-    }
-
-    fn run_sensor(&mut self, now: Instant) {
-        self.sensor.run(now);
-        self.flush_sensor(now);
     }
 
     // ---- the gateway's end ----
@@ -483,18 +275,68 @@ impl Path {
     }
 }
 
-fn receive(socket: &mut smoltcp::socket::tcp::Socket<'_>, into: &mut Vec<u8>, max: usize) -> usize {
-    let mut count = 0;
-    while socket.can_recv() && count < max {
-        let took = socket.recv(|bytes| {
-            let n = bytes.len().min(max - count);
-            into.extend_from_slice(&bytes[..n]);
-            (n, n)
-        });
-        match took {
-            Ok(n) if n > 0 => count += n,
-            _ => break,
+impl SensorSide for Path {
+    fn next_deadline(&self) -> Option<Instant> {
+        let at = self.channels.next_arrival().min(self.sensor.stack.due).min(self.gateway.due);
+        (at < Instant::FAR).then_some(at)
+    }
+
+    fn poll(&mut self, now: Instant) {
+        while let Some(at) = self.next_deadline()
+            && at <= now
+        {
+            self.time = self.time.max(at);
+            self.step(self.time);
         }
     }
-    count
+
+    fn heal(&mut self) {
+        self.channels.heal();
+    }
+
+    fn wire(&self) -> WireCost {
+        self.channels.wire()
+    }
+
+    fn take_losses(&mut self, tell: &mut dyn FnMut(Instant, What)) {
+        self.channels.take_losses(tell);
+    }
+
+    fn is_busy(&mut self) -> bool {
+        let gateway = self.conns.iter().filter_map(|c| c.handle).any(|h| self.gateway.socket(h).send_queue() > 0);
+        gateway || self.sensor.is_busy() || !self.channels.is_idle()
+    }
+
+    fn connect(&mut self, now: Instant) {
+        // A SYN on a live pair of ports would be ignored.
+        self.sensor.connect(now, &mut self.channels, |port| self.conns.iter().any(|c| c.sensor_port == port));
+    }
+
+    fn sensor_state(&mut self) -> SensorState {
+        self.sensor.state()
+    }
+
+    fn room(&mut self) -> usize {
+        self.sensor.room()
+    }
+
+    fn write(&mut self, bytes: &[u8], now: Instant) -> usize {
+        self.sensor.write(bytes, now, &mut self.channels)
+    }
+
+    fn read(&mut self, into: &mut Vec<u8>, now: Instant) -> usize {
+        self.sensor.read(into, now, &mut self.channels)
+    }
+
+    fn finish(&mut self, now: Instant) {
+        self.sensor.finish(now, &mut self.channels);
+    }
+
+    fn abort(&mut self, now: Instant) {
+        self.sensor.abort(now, &mut self.channels);
+    }
+
+    fn power_cut(&mut self) {
+        self.sensor.power_cut();
+    }
 }

@@ -5,13 +5,14 @@ use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
 use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::socket::tcp;
 use smoltcp::time::{Duration as SmolDuration, Instant as SmolInstant};
-use smoltcp::wire::{HardwareAddress, IpAddress, IpCidr, Ipv4Address};
+use smoltcp::wire::{HardwareAddress, IpAddress, IpCidr};
 use std::collections::VecDeque;
+use std::net::{Ipv4Addr, SocketAddrV4};
 
 /// The sensor's address inside its link.
-pub(super) const SENSOR: Ipv4Address = Ipv4Address::new(10, 0, 0, 2);
+pub(super) const SENSOR: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
 /// The gateway's address inside a link.
-pub(super) const GATEWAY: Ipv4Address = Ipv4Address::new(10, 0, 0, 1);
+pub(super) const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
 /// The port on which the gateway stands for the broker.
 pub(super) const PORT: u16 = 1883;
 /// Bytes of a socket's buffer, each way.
@@ -51,13 +52,13 @@ impl std::fmt::Debug for Stack {
 }
 
 impl Stack {
-    pub fn new(address: Ipv4Address, mtu: u16, random: u64) -> Self {
+    pub fn new(address: Ipv4Addr, mtu: u16, random: u64) -> Self {
         let mut port = Port { incoming: None, outgoing: VecDeque::new(), pool: Vec::new(), mtu: usize::from(mtu) };
         let mut config = Config::new(HardwareAddress::Ip);
         config.random_seed = random; // initial sequence numbers
         let mut interface = Interface::new(config, &mut port, SmolInstant::ZERO);
         interface.update_ip_addrs(|all| {
-            all.push(IpCidr::new(IpAddress::Ipv4(address), 24)).expect("a new interface has room for one address");
+            all.push(IpCidr::new(IpAddress::Ipv4(address), 8)).expect("a new interface has room for one address");
         });
         Self { interface, sockets: SocketSet::new(Vec::with_capacity(1)), port, due: Instant::FAR }
     }
@@ -75,10 +76,10 @@ impl Stack {
         self.sockets.get_mut(handle)
     }
 
-    pub fn connect(&mut self, handle: SocketHandle, port: u16) {
+    pub fn connect(&mut self, handle: SocketHandle, peer: SocketAddrV4, port: u16) {
         let socket = self.sockets.get_mut::<tcp::Socket<'_>>(handle);
-        let gateway = (IpAddress::Ipv4(GATEWAY), PORT);
-        socket.connect(self.interface.context(), gateway, port).expect("a fresh socket and a port above 0");
+        let peer = (IpAddress::Ipv4(*peer.ip()), peer.port());
+        socket.connect(self.interface.context(), peer, port).expect("a fresh socket and a port above 0");
     }
 
     /// Takes a packet in at `now`.
@@ -151,4 +152,21 @@ impl TxToken for Outgoing<'_> {
         self.0.outgoing.push_back(packet);
         result
     }
+}
+
+/// Appends at most `max` bytes that a socket has received to `into`; how many.
+pub(super) fn receive(socket: &mut tcp::Socket<'_>, into: &mut Vec<u8>, max: usize) -> usize {
+    let mut count = 0;
+    while socket.can_recv() && count < max {
+        let took = socket.recv(|bytes| {
+            let n = bytes.len().min(max - count);
+            into.extend_from_slice(&bytes[..n]);
+            (n, n)
+        });
+        match took {
+            Ok(n) if n > 0 => count += n,
+            _ => break,
+        }
+    }
+    count
 }

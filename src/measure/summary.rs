@@ -17,6 +17,8 @@ pub struct Summary {
     pub harness: Harness,
     /// The broker's process tree; empty where it cannot be seen.
     pub resources: Vec<ResourceSample>,
+    /// What the kernels on the links say of themselves; none where smoltcp speaks TCP on both ends.
+    pub retransmitted: Option<Retransmitted>,
     /// Broker CPU seconds during the run (all samples' difference, restarts added up); none if unknown.
     pub broker_cpu: Option<Duration>,
 }
@@ -77,6 +79,15 @@ pub struct Interval {
 pub struct WireCost {
     pub up: Wire,
     pub down: Wire,
+}
+
+/// TCP segments that a kernel counted as sent again; none where it is not a kernel, or does not tell.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Retransmitted {
+    /// By the sensors' kernel.
+    pub up: Option<u64>,
+    /// By the broker's.
+    pub down: Option<u64>,
 }
 
 /// One direction of a link.

@@ -66,6 +66,7 @@ impl Report {
             groups: groups(promises, verdicts, summary),
             total: total(verdicts, summary),
             cost: Vec::new(),
+            kernels: summary.retransmitted.map(|r| KernelInfo { retransmitted_up: r.up, retransmitted_down: r.down }),
             timeline: timeline(promises, summary),
             faults: inputs.faults.iter().map(fault).collect(),
             harness: harness(summary),

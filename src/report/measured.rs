@@ -28,6 +28,15 @@ pub struct GroupInfo {
     pub mqtt_bytes: u64,
 }
 
+/// TCP segments that the kernels on the links counted as sent again, by themselves; none where it is not a kernel, or does not tell.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct KernelInfo {
+    /// By the sensors' kernel.
+    pub retransmitted_up: Option<u64>,
+    /// By the broker's.
+    pub retransmitted_down: Option<u64>,
+}
+
 /// All groups together.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct Total {

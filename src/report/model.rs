@@ -52,6 +52,9 @@ pub struct Report {
     pub total: Total,
     /// Cost of a message by QoS, on the publishing sensors' links.
     pub cost: Vec<QosCost>,
+    /// What kernels on the links say of themselves; none if smoltcp speaks TCP on both ends.
+    #[serde(default)]
+    pub kernels: Option<KernelInfo>,
     /// Counts and latencies over time.
     pub timeline: Timeline,
     /// What was done to the run on purpose, or happened to it.

@@ -173,5 +173,16 @@ pub fn cost(cost: &QosCost) -> [String; 5] {
     ]
 }
 
+/// What the kernels on the links say of themselves, beside the links' own count.
+#[must_use]
+pub fn kernels(report: &Report) -> Option<String> {
+    let kernels = report.kernels?;
+    let told = [("sensors'", kernels.retransmitted_up), ("broker's", kernels.retransmitted_down)];
+    let told: Vec<String> =
+        told.iter().filter_map(|(whose, n)| Some(format!("{} by the {whose}", format::count((*n)?)))).collect();
+    (!told.is_empty())
+        .then(|| format!("Segments that the kernels themselves counted as sent again: {}.", told.join(", ")))
+}
+
 /// What the cost table leaves out or divides by.
 pub const COST_NOTE: &str = "What the publishing fleets' links carried, both ways, by messages sent; connecting, keep alive and retransmissions are in it.";

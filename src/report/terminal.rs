@@ -227,6 +227,9 @@ fn cost(screen: &mut Screen<'_>, report: &Report) {
         let cells: String = story::cost(row).iter().map(|text| format!("{text:>12}")).collect();
         screen.line(&format!("  {:<16}{cells}", format!("QoS {}", row.qos)));
     }
+    if let Some(text) = story::kernels(report) {
+        screen.wrapped("  ", 2, &text);
+    }
 }
 
 fn trust(screen: &mut Screen<'_>, report: &Report) {

@@ -1,5 +1,6 @@
 //! Runs a scenario in real time: starts the loops and the judges, keeps the phases, does the faults, ends the run.
 
+use super::engine::{self, Engine};
 use super::judging::{self, Live, Message};
 use super::load_loop::{self, HEALED, Leavings, OVER, RUNNING, Setup};
 use super::plan::{Planned, RunPlan};
@@ -104,7 +105,7 @@ pub fn run(
     descriptors(planned.clients.len())?;
     let leftovers = if target.is_launched() { Vec::new() } else { leftovers(&planned) };
     let cpu_before = resources::own_cpu();
-    let mut conduct = Conduct::begin(scenario, target, settings, planned);
+    let mut conduct = Conduct::begin(scenario, target, settings, planned)?;
     conduct.watch_over(&mut watch, &stop);
     let mut outcome = conduct.finish(cpu_before);
     let left = cleanup::clean(target.endpoints.usual(), &leftovers, Duration::from_secs(20));
@@ -166,6 +167,8 @@ fn leftovers(planned: &RunPlan) -> Vec<cleanup::Leftover> {
 struct Conduct<'a> {
     scenario: &'a Scenario,
     target: &'a mut Target,
+    engine: Arc<dyn Engine>,
+    groups_of_clients: Vec<u16>,
     promises: Arc<Promises>,
     clock: Clock,
     phase: Arc<AtomicU8>,
@@ -201,9 +204,17 @@ pub(crate) enum Deed {
 }
 
 impl<'a> Conduct<'a> {
-    fn begin(scenario: &'a Scenario, target: &'a mut Target, settings: Settings, planned: RunPlan) -> Self {
-        let RunPlan { promises, clients, steady_from, drain_from } = planned;
-        let loops = loops(settings.loops, scenario);
+    fn begin(
+        scenario: &'a Scenario,
+        target: &'a mut Target,
+        settings: Settings,
+        planned: RunPlan,
+    ) -> Result<Self, TargetError> {
+        let RunPlan { promises, mut clients, steady_from, drain_from } = planned;
+        let loops = load_loops(settings.loops, scenario);
+        let groups_of_clients = clients.iter().map(|c| c.group).collect();
+        let clock = Clock::start();
+        let engine: Arc<dyn Engine> = engine::begin(target.networks.take(), &mut clients, clock)?.into();
         let (messages, inbox) = channel();
         let phase = Arc::new(AtomicU8::new(RUNNING));
         let live = Arc::new(Live::default());
@@ -217,7 +228,6 @@ impl<'a> Conduct<'a> {
             let (promises, live) = (Arc::clone(&promises), Arc::clone(&live));
             std::thread::spawn(move || judging::run(&promises, Duration::from_secs(1), &inbox, &returns, &live))
         };
-        let clock = Clock::start();
         let setups = shares.into_iter().zip(empties).enumerate().map(|(number, (clients, empties))| Setup {
             number,
             clients,
@@ -228,11 +238,14 @@ impl<'a> Conduct<'a> {
             phase: Arc::clone(&phase),
             batches: messages.clone(),
             empties,
+            engine: Arc::clone(&engine),
         });
         let loops = setups.map(|setup| std::thread::spawn(move || load_loop::run(setup))).collect();
-        Self {
+        Ok(Self {
             scenario,
             target,
+            engine,
+            groups_of_clients,
             clock,
             phase,
             live,
@@ -251,7 +264,7 @@ impl<'a> Conduct<'a> {
             partial: None,
             died: None,
             notes: Vec::new(),
-        }
+        })
     }
 
     /// Until the run is over.
@@ -281,6 +294,7 @@ impl<'a> Conduct<'a> {
                 if now >= self.drain_from {
                     healed_at = Some(now);
                     self.phase.store(HEALED, Ordering::Relaxed);
+                    self.engine.heal();
                 }
                 continue;
             };
@@ -422,7 +436,21 @@ impl<'a> Conduct<'a> {
                 sum.down.add(&wire.down);
             }
         }
+        let known = self.engine.finish();
+        for (group, wire) in self.groups_of_clients.iter().zip(&known.wire) {
+            if let Some(wire) = wire {
+                let sum = summary.groups[usize::from(*group)].wire.get_or_insert_default();
+                sum.up.add(&wire.up);
+                sum.down.add(&wire.down);
+            }
+        }
+        summary.retransmitted = known.retransmitted;
         summary.harness = harness(&leavings, cpu, self.ended.since(Instant::ZERO), &mut self.notes);
+        let astray = known.astray + leavings.iter().map(|l| l.refused).sum::<u64>();
+        if astray > 0 {
+            let what = "packets were lost outside the links: a TUN device's queue was full, or a kernel took none";
+            summary.harness.tainted.push(format!("{astray} {what}"));
+        }
         summary.broker_cpu = match (self.samples.first(), self.samples.last()) {
             (Some(first), Some(last)) if self.samples.len() > 1 => Some(last.cpu.saturating_sub(first.cpu)),
             _ => None,
@@ -442,7 +470,7 @@ impl<'a> Conduct<'a> {
 }
 
 /// One loop carries tens of thousands of messages a second; the broker and the judges want cores too.
-fn loops(wanted: usize, scenario: &Scenario) -> usize {
+pub(crate) fn load_loops(wanted: usize, scenario: &Scenario) -> usize {
     if wanted > 0 {
         return wanted;
     }

@@ -3,8 +3,9 @@
 //! Why a tick: a loop that wakes for each acknowledgement costs nearly twice the CPU a message. Arrival times do not
 //! suffer, since the kernel stamps what it receives.
 
+use super::engine::Engine;
 use super::judging::Batch;
-use super::pipe::{Direct, Linked, Pipe, Slot, descriptor};
+use super::pipe::{Far, Pipe, Slot, descriptor};
 use super::plan::Planned;
 use super::secure::Secure;
 use super::socket::Socket;
@@ -12,6 +13,7 @@ use crate::clock::Clock;
 use crate::device::{Device, Io};
 use crate::measure::histogram;
 use crate::measure::summary::WireCost;
+use crate::netns::{self, Tun};
 use crate::target::way::Endpoints;
 use crate::time::{Duration, Instant, nanos};
 use crate::trace::Event;
@@ -51,6 +53,7 @@ pub(super) struct Setup {
     pub phase: Arc<AtomicU8>,
     pub batches: Sender<super::judging::Message>,
     pub empties: Receiver<Vec<Event>>,
+    pub engine: Arc<dyn Engine>,
 }
 
 /// What a loop leaves behind.
@@ -66,6 +69,8 @@ pub(super) struct Leavings {
     pub zombies_dropped: u64,
     /// Why TLS or WebSocket gave up, and how often.
     pub failures: BTreeMap<Failure, u64>,
+    /// Packets that a kernel did not take.
+    pub refused: u64,
 }
 
 /// What the clients of a loop share.
@@ -83,6 +88,9 @@ pub(super) struct Shared<'a> {
     seen: Instant,
     lingering: VecDeque<(Instant, Socket)>,
     silent: VecDeque<Socket>,
+    /// Where the links of this loop end, if a kernel is there.
+    tun: Option<Tun>,
+    refused: u64,
     stamped: u64,
     unstamped: u64,
     trouble: Option<(String, u64)>,
@@ -160,6 +168,11 @@ impl Shared<'_> {
         }
     }
 
+    /// A packet has come out of a link at its far end.
+    pub fn hand_to_kernel(&mut self, packet: &[u8]) {
+        self.refused += u64::from(!self.tun.as_ref().is_some_and(|t| t.write(packet)));
+    }
+
     fn bury(&mut self, now: Instant) {
         while self.lingering.front().is_some_and(|(at, _)| *at <= now) {
             self.lingering.pop_front();
@@ -188,7 +201,8 @@ pub(super) fn register(epoll: &OwnedFd, socket: &Socket, index: u32, part: u32, 
 /// If the system gives no epoll.
 pub(super) fn run(setup: Setup) -> std::io::Result<Leavings> {
     let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-    let Setup { number, clients, groups, endpoints, clock, tick, phase, batches, empties } = setup;
+    let Setup { number, clients, groups, endpoints, clock, tick, phase, batches, empties, engine } = setup;
+    let tun = engine.enter(number)?;
     let mut shared = Shared {
         epoll: &epoll,
         tx: Vec::with_capacity(4096),
@@ -201,6 +215,8 @@ pub(super) fn run(setup: Setup) -> std::io::Result<Leavings> {
         seen: Instant::ZERO,
         lingering: VecDeque::new(),
         silent: VecDeque::new(),
+        tun,
+        refused: 0,
         stamped: 0,
         unstamped: 0,
         trouble: None,
@@ -208,13 +224,16 @@ pub(super) fn run(setup: Setup) -> std::io::Result<Leavings> {
         app: Vec::new(),
         wire: Vec::new(),
     };
-    let slots = clients.into_iter().zip(0..).map(|(c, index)| Slot {
-        device: Device::new(c.plan),
-        group: c.group,
-        secure: Secure::new(endpoints.of(c.transport)),
-        pipe: c.path.map_or_else(|| Pipe::Direct(Direct::default()), |p| Pipe::Linked(Box::new(Linked::new(p)))),
-        armed: Instant::FAR,
-        index,
+    let slots = clients.into_iter().zip(0..).map(|(mut client, index)| {
+        let secure = Secure::new(endpoints.of(client.transport));
+        Slot {
+            pipe: engine.pipe(&mut client, secure.addr(), (number, index)),
+            device: Device::new(client.plan),
+            group: client.group,
+            secure,
+            armed: Instant::FAR,
+            index,
+        }
     });
     let mut this = Loop {
         slots: slots.collect(),
@@ -253,6 +272,12 @@ pub(super) fn run(setup: Setup) -> std::io::Result<Leavings> {
         if batches.send(super::judging::Message::Batch(batch)).is_err() || told >= OVER {
             break;
         }
+    }
+    let end = shared.now();
+    this.take_packets(end, &mut shared);
+    engine.has_read_all();
+    while this.take_packets(end, &mut shared) {
+        engine.has_read_all();
     }
     Ok(this.leave(shared, groups))
 }
@@ -309,6 +334,7 @@ impl Loop {
         if self.ready.len() == self.ready.capacity() {
             self.ready.reserve(self.ready.capacity() * 2);
         }
+        self.take_packets(now, s);
         while let Some(Reverse((at, index))) = self.timers.peek().copied()
             && at <= now
         {
@@ -324,6 +350,21 @@ impl Loop {
         self.flush(s);
         s.bury(now);
         Ok(())
+    }
+
+    /// What the broker's kernel has sent to the sensors goes into their links.
+    /// False if there was nothing.
+    fn take_packets(&mut self, now: Instant, s: &mut Shared<'_>) -> bool {
+        let Some(tun) = &s.tun else { return false };
+        let mut any = false;
+        while let Some(length) = tun.read(&mut s.buffer) {
+            any = true;
+            let packet = &s.buffer[..length];
+            let Some(index) = netns::index_in_loop(packet).filter(|i| *i < self.slots.len()) else { continue };
+            self.slots[index].deliver(packet.to_vec(), now);
+            self.arm(index);
+        }
+        any
     }
 
     /// Sends what the turn produced, in one go: each send may wake the broker, which costs more than the send itself
@@ -343,9 +384,12 @@ impl Loop {
             self.healed_at = Some(now);
             for i in 0..self.slots.len() {
                 let slot = &mut self.slots[i];
-                if let Pipe::Linked(l) = &mut slot.pipe {
-                    l.path.heal();
-                    l.packets_at_heal = Some(l.packets());
+                match &mut slot.pipe {
+                    Pipe::Linked(l) => {
+                        l.side().heal();
+                        l.packets_at_heal = Some(l.packets());
+                    }
+                    Pipe::Direct(d) => d.packets_at_heal = d.packets(),
                 }
                 s.with_io(0, now, |io| slot.device.handle_heal(false, now, io));
                 slot.settle(now, s);
@@ -362,9 +406,12 @@ impl Loop {
             let stalled = match &mut slot.pipe {
                 Pipe::Linked(l) => {
                     let moved = l.packets_at_heal != Some(l.packets());
-                    !moved && (l.path.is_busy() || slot.device.is_busy() || !slot.device.is_settled())
+                    !moved && (l.side().is_busy() || slot.device.is_busy() || !slot.device.is_settled())
                 }
-                Pipe::Direct(_) => false,
+                Pipe::Direct(d) => {
+                    let moved = d.packets_at_heal != d.packets() || d.uplink.is_none();
+                    !moved && (slot.device.is_busy() || !slot.device.is_settled())
+                }
             };
             if stalled {
                 s.with_io(0, now, |io| slot.device.handle_heal(true, now, io));
@@ -396,14 +443,16 @@ impl Loop {
         let mut zombies_dropped = 0;
         for slot in &self.slots {
             if let Pipe::Linked(l) = &slot.pipe {
-                let cost = l.path.wire();
+                let cost = l.wire();
                 let sum = wire[usize::from(slot.group)].get_or_insert_default();
                 sum.up.add(&cost.up);
                 sum.down.add(&cost.down);
-                zombies_dropped += l.path.zombies_dropped();
+                if let Far::Gateway(path, _) = &l.far {
+                    zombies_dropped += path.zombies_dropped();
+                }
             }
         }
-        let Shared { slip, stamped, unstamped, trouble, failures, .. } = s;
-        Leavings { wire, slip, lag: self.lag, stamped, unstamped, trouble, zombies_dropped, failures }
+        let Shared { slip, stamped, unstamped, trouble, failures, refused, .. } = s;
+        Leavings { refused, wire, slip, lag: self.lag, stamped, unstamped, trouble, zombies_dropped, failures }
     }
 }

@@ -2,6 +2,7 @@
 
 mod cleanup;
 mod coordinator;
+mod engine;
 mod judging;
 mod load_loop;
 mod pipe;
@@ -9,5 +10,5 @@ pub mod plan;
 mod secure;
 mod socket;
 
-pub(crate) use coordinator::{Deed, deeds};
+pub(crate) use coordinator::{Deed, deeds, load_loops};
 pub use coordinator::{Outcome, Progress, Settings, run};

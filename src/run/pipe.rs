@@ -1,10 +1,12 @@
 //! A device with its way to the broker: a direct socket, or a link whose gateway has one.
 
+use super::engine::Uplink;
 use super::load_loop::Shared;
 use super::secure::Secure;
-use super::socket::{Read, Socket};
+use super::socket::{Origin, Read, Socket};
 use crate::device::{Closed, Device, Want};
-use crate::link::{GatewayEvent, Path, SensorState};
+use crate::link::{GatewayEvent, OpenPath, Path, SensorSide, SensorState};
+use crate::measure::summary::WireCost;
 use crate::time::Instant;
 use crate::trace::Event;
 use std::net::SocketAddr;
@@ -33,30 +35,41 @@ pub(super) enum Pipe {
     Linked(Box<Linked>),
 }
 
-/// A direct socket.
+/// A kernel socket.
 #[derive(Default)]
 pub(super) struct Direct {
+    /// The link that its packets go through, if they do.
+    pub uplink: Option<Uplink>,
     socket: Option<Socket>,
     open: bool,
     /// Tells this connection's events from those of earlier ones.
     generation: u32,
     unsent: Vec<u8>,
+    /// Packets that its link had carried when the links were healed.
+    pub packets_at_heal: Option<u64>,
 }
 
-/// A link, and the gateway's sockets to the broker.
+/// A link whose sensor speaks TCP by smoltcp.
 pub(super) struct Linked {
-    pub path: Box<Path>,
+    pub far: Far,
     state: SensorState,
     unsent: Vec<u8>,
-    upstreams: Vec<Upstream>,
     /// Reused for what comes out of the link.
     received: Vec<u8>,
     /// Packets carried when the links were healed, to see who makes no progress.
     pub packets_at_heal: Option<u64>,
 }
 
+/// The link, and who answers at its far end.
+pub(super) enum Far {
+    /// A gateway with sockets to the broker.
+    Gateway(Box<Path>, Vec<Upstream>),
+    /// The broker's kernel.
+    Kernel(Box<OpenPath>),
+}
+
 /// One of the gateway's sockets.
-struct Upstream {
+pub(super) struct Upstream {
     conn: u32,
     socket: Socket,
     open: bool,
@@ -69,20 +82,59 @@ struct Upstream {
     reading: bool,
 }
 
-impl Linked {
-    pub fn new(path: Box<Path>) -> Self {
+impl Upstream {
+    fn new(conn: u32, socket: Socket) -> Self {
         Self {
-            path,
-            state: SensorState::Closed,
-            unsent: Vec::new(),
-            upstreams: Vec::with_capacity(1),
-            received: Vec::new(),
-            packets_at_heal: None,
+            conn,
+            socket,
+            open: false,
+            to_broker: Vec::new(),
+            from_broker: Vec::new(),
+            broker_finished: false,
+            sensor_finished: false,
+            reading: true,
+        }
+    }
+}
+
+impl Linked {
+    pub fn to_gateway(path: Path) -> Self {
+        Self::new(Far::Gateway(Box::new(path), Vec::with_capacity(1)))
+    }
+
+    pub fn to_kernel(path: OpenPath) -> Self {
+        Self::new(Far::Kernel(Box::new(path)))
+    }
+
+    fn new(far: Far) -> Self {
+        Self { far, state: SensorState::Closed, unsent: Vec::new(), received: Vec::new(), packets_at_heal: None }
+    }
+
+    /// The sensor's side, whoever is at the far end.
+    pub fn side(&mut self) -> &mut dyn SensorSide {
+        match &mut self.far {
+            Far::Gateway(path, _) => &mut **path,
+            Far::Kernel(path) => &mut **path,
         }
     }
 
+    pub fn wire(&self) -> WireCost {
+        match &self.far {
+            Far::Gateway(path, _) => path.wire(),
+            Far::Kernel(path) => path.wire(),
+        }
+    }
+
+    fn next_deadline(&self) -> Instant {
+        let at = match &self.far {
+            Far::Gateway(path, _) => path.next_deadline(),
+            Far::Kernel(path) => path.next_deadline(),
+        };
+        at.unwrap_or(Instant::FAR)
+    }
+
     pub fn packets(&self) -> u64 {
-        let wire = self.path.wire();
+        let wire = self.wire();
         wire.up.packets + wire.down.packets
     }
 }
@@ -93,7 +145,7 @@ impl Slot {
         let device = self.device.next_deadline().unwrap_or(Instant::FAR);
         match &self.pipe {
             Pipe::Direct(_) => device,
-            Pipe::Linked(l) => device.min(l.path.next_deadline().unwrap_or(Instant::FAR)),
+            Pipe::Linked(l) => device.min(l.next_deadline()),
         }
     }
 
@@ -125,14 +177,23 @@ impl Slot {
     /// One step of a linked client at time `at`.
     fn at(&mut self, at: Instant, s: &mut Shared) {
         let Pipe::Linked(l) = &mut self.pipe else { return };
-        l.path.poll(at);
+        l.side().poll(at);
         if self.device.next_deadline().is_some_and(|t| t <= at) {
             let room = l.room();
             s.with_io(room, at, |io| self.device.handle_deadline(at, io));
             self.settle(at, s);
         }
-        self.gateway(at, s);
+        self.far(at, s);
         self.sensor(at, s);
+    }
+
+    /// A packet for the sensor from the broker's kernel, and who is due next.
+    pub fn deliver(&mut self, packet: Vec<u8>, now: Instant) {
+        if let Pipe::Linked(l) = &mut self.pipe
+            && let Far::Kernel(path) = &mut l.far
+        {
+            path.deliver(packet, now);
+        }
     }
 
     // ---- the device's wishes ----
@@ -174,7 +235,7 @@ impl Slot {
             }
             Pipe::Linked(l) => {
                 if l.unsent.is_empty() {
-                    let taken = l.path.write(bytes, now);
+                    let taken = l.side().write(bytes, now);
                     l.unsent.extend_from_slice(&bytes[taken..]);
                 } else {
                     l.unsent.extend_from_slice(bytes);
@@ -261,18 +322,22 @@ impl Slot {
     fn sensor(&mut self, at: Instant, s: &mut Shared) {
         let Pipe::Linked(l) = &mut self.pipe else { return };
         if !l.unsent.is_empty() {
-            let taken = l.path.write(&l.unsent, at);
-            l.unsent.drain(..taken);
+            let mut unsent = std::mem::take(&mut l.unsent);
+            let taken = l.side().write(&unsent, at);
+            unsent.drain(..taken);
+            l.unsent = unsent;
         }
         let client = self.device.id();
         s.with_io(0, at, |io| {
             let seen = io.seen;
-            l.path.take_losses(|lost, what| io.sink.event(Event { seen, at: lost, client, what }));
+            l.side().take_losses(&mut |lost, what| io.sink.event(Event { seen, at: lost, client, what }));
         });
         let before = l.state;
-        l.received.clear();
-        l.path.read(&mut l.received, at);
-        l.state = l.path.sensor_state();
+        let mut received = std::mem::take(&mut l.received);
+        received.clear();
+        l.side().read(&mut received, at);
+        l.received = received;
+        l.state = l.side().sensor_state();
         let after = l.state;
         if before != after && after == SensorState::Open {
             let room = l.room();
@@ -292,7 +357,7 @@ impl Slot {
             self.layer_ended(s);
             if let Pipe::Linked(l) = &mut self.pipe {
                 l.unsent.clear();
-                l.path.finish(at);
+                l.side().finish(at);
                 l.state = SensorState::Closed;
             }
             s.with_io(0, at, |io| self.device.handle_closed(how, at, at, io));
@@ -309,55 +374,40 @@ impl Slot {
         }
     }
 
-    fn gateway(&mut self, at: Instant, s: &mut Shared) {
-        let index = self.index;
+    /// The far end of the link.
+    fn far(&mut self, at: Instant, s: &mut Shared) {
+        let (index, addr) = (self.index, self.secure.addr());
         let Pipe::Linked(l) = &mut self.pipe else { return };
-        while let Some(event) = l.path.poll_gateway() {
-            match event {
-                GatewayEvent::Open(conn) => match Socket::connect(self.secure.addr()) {
-                    Ok(socket) => {
-                        s.register(&socket, index, conn, true, true);
-                        l.upstreams.push(Upstream {
-                            conn,
-                            socket,
-                            open: false,
-                            to_broker: Vec::new(),
-                            from_broker: Vec::new(),
-                            broker_finished: false,
-                            sensor_finished: false,
-                            reading: true,
-                        });
-                    }
-                    Err(error) => {
-                        s.trouble(&error);
-                        l.path.refuse(conn, at);
-                    }
-                },
-                GatewayEvent::Finished(conn) => l.finish_upstream(conn),
-                GatewayEvent::Reset(conn) => {
-                    if let Some(place) = l.upstreams.iter().position(|u| u.conn == conn) {
-                        l.upstreams.remove(place).socket.reset_on_close();
-                    }
+        match &mut l.far {
+            Far::Gateway(path, upstreams) => {
+                while let Some(event) = path.poll_gateway() {
+                    gateway(event, path, upstreams, (index, addr, at), s);
+                }
+                carry(path, upstreams, at, index, s);
+            }
+            Far::Kernel(path) => {
+                while let Some(packet) = path.next_outgoing() {
+                    s.hand_to_kernel(&packet);
                 }
             }
         }
-        l.carry(at, index, s);
     }
 
     fn upstream_ready(&mut self, conn: u32, readable: bool, writable: bool, now: Instant, s: &mut Shared) {
         let index = self.index;
         let Pipe::Linked(l) = &mut self.pipe else { return };
-        l.path.poll(now);
-        let Some(place) = l.upstreams.iter().position(|u| u.conn == conn) else { return };
-        let upstream = &mut l.upstreams[place];
+        let Far::Gateway(path, upstreams) = &mut l.far else { return };
+        path.poll(now);
+        let Some(place) = upstreams.iter().position(|u| u.conn == conn) else { return };
+        let upstream = &mut upstreams[place];
         if !upstream.open {
             if upstream.socket.connected() {
                 upstream.open = true;
                 s.register(&upstream.socket, index, conn, false, false);
-                l.path.accept(conn, now);
+                path.accept(conn, now);
             } else {
-                l.upstreams.remove(place);
-                l.path.refuse(conn, now);
+                upstreams.remove(place);
+                path.refuse(conn, now);
             }
         } else {
             if writable {
@@ -366,16 +416,26 @@ impl Slot {
                 s.register(&upstream.socket, index, conn, !upstream.to_broker.is_empty(), false);
             }
             if readable {
-                l.read_upstream(place, now, s);
+                read_upstream(path, upstreams, place, now, s);
             }
         }
-        l.carry(now, index, s);
+        carry(path, upstreams, now, index, s);
         self.sensor(now, s);
         self.run_link(now, s);
     }
 }
 
 impl Direct {
+    /// A socket whose packets go through a link.
+    pub fn behind(uplink: Uplink) -> Self {
+        Self { uplink: Some(uplink), ..Self::default() }
+    }
+
+    /// Packets that its link has carried; none without one.
+    pub fn packets(&self) -> Option<u64> {
+        self.uplink.as_ref().map(|u| u.lane.packets())
+    }
+
     fn room(&self) -> usize {
         if self.open && self.unsent.is_empty() { DIRECT_ROOM } else { 0 }
     }
@@ -384,7 +444,15 @@ impl Direct {
         self.generation = self.generation.wrapping_add(1);
         self.unsent.clear();
         self.open = false;
-        match Socket::connect(addr) {
+        let socket = match &self.uplink {
+            None => Socket::connect(addr, None),
+            Some(uplink) => {
+                uplink.lane.power(true);
+                let from = |address| Some(Origin { address, segment: uplink.segment });
+                uplink.on_the_sensors_side(|address| Socket::connect(addr, from(address)))
+            }
+        };
+        match socket {
             Ok(socket) => {
                 s.register(&socket, index, self.generation, true, true);
                 self.socket = Some(socket);
@@ -426,8 +494,15 @@ impl Direct {
                 socket.finish();
                 s.linger(socket);
             }
-            // Silent: the descriptor stays open, so that the broker sees nothing.
-            Want::Vanish => s.keep_silent(socket),
+            Want::Vanish => match &self.uplink {
+                // The sensor's kernel forgets the connection, and what comes for it is lost.
+                Some(uplink) => {
+                    uplink.lane.power(false);
+                    socket.forget();
+                }
+                // Silent: the descriptor stays open, so that the broker sees nothing.
+                None => s.keep_silent(socket),
+            },
             Want::Reset | Want::Open => socket.reset_on_close(),
         }
     }
@@ -435,84 +510,108 @@ impl Direct {
 
 impl Linked {
     fn room(&mut self) -> usize {
-        if self.unsent.is_empty() { self.path.room() } else { 0 }
+        if self.unsent.is_empty() { self.side().room() } else { 0 }
     }
 
     pub(super) fn wish(&mut self, want: Want, now: Instant) {
         match want {
             Want::Open => {
                 self.unsent.clear();
-                self.path.connect(now);
+                self.side().connect(now);
                 self.state = SensorState::Connecting;
                 return;
             }
-            Want::Close => self.path.finish(now),
-            Want::Reset => self.path.abort(now),
-            Want::Vanish => self.path.power_cut(),
+            Want::Close => self.side().finish(now),
+            Want::Reset => self.side().abort(now),
+            Want::Vanish => self.side().power_cut(),
         }
         self.unsent.clear();
         self.state = SensorState::Closed;
     }
+}
 
-    fn finish_upstream(&mut self, conn: u32) {
-        if let Some(upstream) = self.upstreams.iter_mut().find(|u| u.conn == conn) {
-            upstream.sensor_finished = true;
-            upstream.socket.finish();
+/// What the gateway is asked to do, for client `index`, whose broker is at `addr`.
+fn gateway(
+    event: GatewayEvent,
+    path: &mut Path,
+    upstreams: &mut Vec<Upstream>,
+    (index, addr, at): (u32, SocketAddr, Instant),
+    s: &mut Shared,
+) {
+    match event {
+        GatewayEvent::Open(conn) => match Socket::connect(addr, None) {
+            Ok(socket) => {
+                s.register(&socket, index, conn, true, true);
+                upstreams.push(Upstream::new(conn, socket));
+            }
+            Err(error) => {
+                s.trouble(&error);
+                path.refuse(conn, at);
+            }
+        },
+        GatewayEvent::Finished(conn) => {
+            if let Some(upstream) = upstreams.iter_mut().find(|u| u.conn == conn) {
+                upstream.sensor_finished = true;
+                upstream.socket.finish();
+            }
+        }
+        GatewayEvent::Reset(conn) => {
+            if let Some(place) = upstreams.iter().position(|u| u.conn == conn) {
+                upstreams.remove(place).socket.reset_on_close();
+            }
         }
     }
+}
 
-    /// Moves bytes between the link's gateway end and the sockets, as far as each side takes them.
-    fn carry(&mut self, at: Instant, index: u32, s: &mut Shared) {
-        let Self { path, upstreams, .. } = self;
-        upstreams.retain_mut(|u| {
-            if !u.open {
-                return true;
+/// Moves bytes between the link's gateway end and the sockets, as far as each side takes them.
+fn carry(path: &mut Path, upstreams: &mut Vec<Upstream>, at: Instant, index: u32, s: &mut Shared) {
+    upstreams.retain_mut(|u| {
+        if !u.open {
+            return true;
+        }
+        if u.to_broker.is_empty() && path.gateway_unread(u.conn) > 0 {
+            path.gateway_read(u.conn, &mut u.to_broker, usize::MAX, at);
+            let taken = u.socket.write(&u.to_broker);
+            u.to_broker.drain(..taken);
+            if !u.to_broker.is_empty() {
+                s.register(&u.socket, index, u.conn, true, false);
             }
-            if u.to_broker.is_empty() && path.gateway_unread(u.conn) > 0 {
-                path.gateway_read(u.conn, &mut u.to_broker, usize::MAX, at);
-                let taken = u.socket.write(&u.to_broker);
-                u.to_broker.drain(..taken);
-                if !u.to_broker.is_empty() {
-                    s.register(&u.socket, index, u.conn, true, false);
-                }
-            }
-            if !u.from_broker.is_empty() {
-                let taken = path.gateway_write(u.conn, &u.from_broker, at);
-                u.from_broker.drain(..taken);
-            }
-            if !u.reading && u.from_broker.len() < GATEWAY_HOLDS && !u.broker_finished {
-                u.reading = true;
-                s.register(&u.socket, index, u.conn, !u.to_broker.is_empty(), false);
-            }
-            if u.broker_finished && u.from_broker.is_empty() {
-                path.gateway_finish(u.conn, at);
-                return false;
-            }
-            true
-        });
-    }
+        }
+        if !u.from_broker.is_empty() {
+            let taken = path.gateway_write(u.conn, &u.from_broker, at);
+            u.from_broker.drain(..taken);
+        }
+        if !u.reading && u.from_broker.len() < GATEWAY_HOLDS && !u.broker_finished {
+            u.reading = true;
+            s.register(&u.socket, index, u.conn, !u.to_broker.is_empty(), false);
+        }
+        if u.broker_finished && u.from_broker.is_empty() {
+            path.gateway_finish(u.conn, at);
+            return false;
+        }
+        true
+    });
+}
 
-    fn read_upstream(&mut self, place: usize, now: Instant, s: &mut Shared) {
-        let u = &mut self.upstreams[place];
-        let read = u.socket.read(&mut s.buffer);
-        match read {
-            Read::Bytes(n, _) => {
-                u.from_broker.extend_from_slice(&s.buffer[..n]);
-                if u.from_broker.len() >= GATEWAY_HOLDS {
-                    u.reading = false;
-                    s.pause_reading(&u.socket);
-                }
-            }
-            Read::Nothing => {}
-            Read::Finished => {
-                u.broker_finished = true;
+fn read_upstream(path: &mut Path, upstreams: &mut Vec<Upstream>, place: usize, now: Instant, s: &mut Shared) {
+    let u = &mut upstreams[place];
+    match u.socket.read(&mut s.buffer) {
+        Read::Bytes(n, _) => {
+            u.from_broker.extend_from_slice(&s.buffer[..n]);
+            if u.from_broker.len() >= GATEWAY_HOLDS {
+                u.reading = false;
                 s.pause_reading(&u.socket);
             }
-            Read::Reset => {
-                let conn = u.conn;
-                self.upstreams.remove(place);
-                self.path.gateway_reset(conn, now);
-            }
+        }
+        Read::Nothing => {}
+        Read::Finished => {
+            u.broker_finished = true;
+            s.pause_reading(&u.socket);
+        }
+        Read::Reset => {
+            let conn = u.conn;
+            upstreams.remove(place);
+            path.gateway_reset(conn, now);
         }
     }
 }

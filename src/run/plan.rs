@@ -4,14 +4,15 @@ use crate::device::backoff::Backoff;
 use crate::device::identity::{Directory, Layout};
 use crate::device::plan::{Kind, Plan, Publishes, Will};
 use crate::device::schedule::Schedule;
-use crate::link::Path;
 use crate::link::spec::LinkSpec;
+use crate::link::{Channels, OpenPath, Path};
 use crate::mqtt::{QoS, Version};
 use crate::promise::{self, BrokerPromises, HardPath, Promises, SessionPromise};
 use crate::scenario::model::{DeviceSpec, FaultAction, Fleet, Keeps, Payload, PublishSpec, Scenario, SessionSpec};
 use crate::seed::Stream;
 use crate::time::{Duration, Instant};
 use crate::trace::{ClientId, FaultKind, FaultMark};
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 
 /// One client, ready to be made.
@@ -20,11 +21,41 @@ pub struct Planned {
     /// The device. Boxed, like the link: plans are moved from list to list, and the largest moment counts.
     pub plan: Box<Plan>,
     /// Its link, if it has one.
-    pub path: Option<Box<Path>>,
+    pub link: Option<Box<PlannedLink>>,
     /// Its group's index.
     pub group: u16,
     /// Its transport, if its group names one.
     pub transport: Option<crate::transport::Kind>,
+}
+
+/// A client's link, before it is decided who speaks TCP on it.
+#[derive(Debug)]
+pub struct PlannedLink {
+    /// What it is.
+    pub spec: Arc<LinkSpec>,
+    up: Stream,
+    down: Stream,
+    ports: Stream,
+}
+
+impl PlannedLink {
+    /// smoltcp on both ends.
+    #[must_use]
+    pub fn path(self) -> Path {
+        Path::new(self.spec, self.up, self.down, self.ports)
+    }
+
+    /// smoltcp at the sensor's end alone.
+    #[must_use]
+    pub fn open_path(self, address: Ipv4Addr, peer: SocketAddrV4) -> OpenPath {
+        OpenPath::new(self.spec, (self.up, self.down, self.ports), address, peer)
+    }
+
+    /// The link without anybody at its ends.
+    #[must_use]
+    pub fn channels(self) -> Channels {
+        Channels::new(self.spec, self.up, self.down)
+    }
 }
 
 /// A whole run, ready to begin.
@@ -91,7 +122,7 @@ pub fn plan(
             let entity = Entity { scenario, seed, group, index, id, nonce, steady_from, drain_from };
             clients.push(Planned {
                 plan: Box::new(entity.device(Arc::clone(&kind), start, credentials)),
-                path: entity.path().map(Box::new),
+                link: entity.link().map(Box::new),
                 transport: group.device.transport,
                 group: u16::try_from(g).unwrap_or(u16::MAX),
             });
@@ -312,10 +343,10 @@ impl Entity<'_> {
         hit.map(|(_, r)| (r.at, r.off, r.keeps)).collect()
     }
 
-    fn path(&self) -> Option<Path> {
+    fn link(&self) -> Option<PlannedLink> {
         let link = self.group.device.link.as_ref()?;
         let spec: Arc<LinkSpec> = Arc::clone(&link.spec);
-        Some(Path::new(spec, self.stream("up"), self.stream("down"), self.stream("ports")))
+        Some(PlannedLink { spec, up: self.stream("up"), down: self.stream("down"), ports: self.stream("ports") })
     }
 
     fn promise(&self, group: u16) -> promise::Client {

@@ -2,12 +2,21 @@
 
 use std::io;
 use std::mem;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 /// A TCP socket to the broker.
 #[derive(Debug)]
 pub(super) struct Socket(OwnedFd);
+
+/// What a socket is bound to whose packets go through a link of its own.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Origin {
+    /// Its address.
+    pub address: Ipv4Addr,
+    /// The largest segment that it sends and takes, in bytes.
+    pub segment: u16,
+}
 
 /// What a read gave.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -27,10 +36,14 @@ impl Socket {
     ///
     /// # Errors
     /// If there are no descriptors or local ports left.
-    pub fn connect(addr: SocketAddr) -> io::Result<Self> {
+    pub fn connect(addr: SocketAddr, from: Option<Origin>) -> io::Result<Self> {
         let socket = socket2::Socket::new(socket2::Domain::for_address(addr), socket2::Type::STREAM, None)?;
         socket.set_nonblocking(true)?;
         socket.set_tcp_nodelay(true)?;
+        if let Some(Origin { address, segment }) = from {
+            socket.set_tcp_mss(u32::from(segment))?;
+            socket.bind(&SocketAddr::from(SocketAddrV4::new(address, 0)).into())?;
+        }
         ask_for_stamps(socket.as_raw_fd());
         match socket.connect(&addr.into()) {
             Ok(()) => {}
@@ -86,6 +99,17 @@ impl Socket {
     /// Sends FIN after what was written.
     pub fn finish(&self) {
         let _ = rustix::net::shutdown(&self.0, rustix::net::Shutdown::Write);
+    }
+
+    /// Closes it so that the kernel forgets the connection without a word, as a machine does that loses power (TCP_REPAIR, which
+    /// the owner of a network namespace may).
+    pub fn forget(self) {
+        let on: libc::c_int = 1;
+        let length = u32::try_from(mem::size_of_val(&on)).expect("four");
+        // SAFETY: the option takes an int, and gets its address and length.
+        unsafe {
+            libc::setsockopt(self.0.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_REPAIR, (&raw const on).cast(), length);
+        }
     }
 
     /// Makes the close that follows a reset.

@@ -7,6 +7,7 @@ use super::model::{Expect, Fault, FaultAction, Fleet, Keeps, Power, Reboot, Scen
 use super::publish::publish;
 use super::reader::{At, Problems, Table, list};
 use super::{load, memory, threshold, units};
+use crate::link::Engine;
 use crate::promise::Guarantee;
 use crate::time::{Duration, Instant};
 use std::ops::Range;
@@ -93,12 +94,19 @@ fn scenario(root: &Table<'_>, stem: &str) -> Scenario {
         duration,
         drain,
         tick,
+        engine: Engine::named(root.word("engine", "smoltcp")).unwrap_or_default(),
         fleets,
         subscribers,
         faults: faults(root, &context),
         expect,
     };
     bounds(root, &scenario);
+    if let Some(engine) = root.text("engine").filter(|_| scenario.engine.needs_namespaces())
+        && scenario.links().next().is_none()
+    {
+        let mend = "give a fleet or a subscriber a link, or leave engine out";
+        root.problem(engine.span, "there is no link for this engine to speak TCP on", mend);
+    }
     scenario
 }
 

@@ -83,6 +83,9 @@ fn totals(scenario: &Scenario, out: &mut String) {
     let heal = if linked(scenario).is_empty() { "" } else { "; all links heal" };
     line(&show(steady), format!("publishing ends{heal}"));
     line(&show(steady + scenario.drain), "the end at the latest; earlier if nothing is owed".into());
+    if scenario.engine.needs_namespaces() {
+        line("engine", format!("{}, on all links: in network namespaces, which takes root", scenario.engine.name()));
+    }
     line("offered", format!("about {} messages, {} a second", count(load.messages), three(load.rate)));
     match deliveries(scenario) {
         Some(d) => line(

@@ -1,5 +1,6 @@
 //! A checked scenario: everything in base units, every name resolved, every value in range.
 
+use crate::link::Engine;
 use crate::link::spec::LinkSpec;
 use crate::promise::{Guarantee, Threshold};
 use crate::time::{Duration, Instant};
@@ -22,6 +23,8 @@ pub struct Scenario {
     pub drain: Duration,
     /// The load loops' tick.
     pub tick: Duration,
+    /// Who speaks TCP at the ends of links.
+    pub engine: Engine,
     /// Fleets of sensors, in the file's order.
     pub fleets: Vec<Fleet>,
     /// Groups of subscribers, in the file's order.
@@ -30,6 +33,14 @@ pub struct Scenario {
     pub faults: Vec<Fault>,
     /// What must hold.
     pub expect: Expect,
+}
+
+impl Scenario {
+    /// The links of its fleets and subscribers.
+    pub fn links(&self) -> impl Iterator<Item = &NamedLink> {
+        let devices = self.fleets.iter().map(|f| &f.device).chain(self.subscribers.iter().map(|s| &s.device));
+        devices.filter_map(|d| d.link.as_ref())
+    }
 }
 
 /// A fleet of sensors that publish.

@@ -88,6 +88,11 @@ pub const TABLES: &[(&str, &[Setting])] = {
                     "then all links heal, and what is still owed has this long to arrive (default 60 s)",
                 ),
                 s("tick", Duration, "the load loops' tick, 100 us to 1 s (default 1 ms)"),
+                s(
+                    "engine",
+                    Word(crate::link::Engine::NAMES),
+                    "who speaks TCP on links: smoltcp at both ends, the broker's kernel, or kernels at both (default smoltcp)",
+                ),
                 s("fleet", Named("fleet"), "fleets of sensors"),
                 s("subscriber", Named("subscriber"), "groups of subscribers"),
                 s("link", Named("link"), "links of one's own"),

@@ -29,6 +29,9 @@ pub fn write(scenario: &Scenario) -> String {
     if scenario.tick != Duration::from_millis(1) {
         let _ = writeln!(out, "tick = {}", duration(scenario.tick));
     }
+    if scenario.engine.needs_namespaces() {
+        let _ = writeln!(out, "engine = \"{}\"", scenario.engine.name());
+    }
     let mut links = BTreeMap::new();
     for fleet in &scenario.fleets {
         let _ = writeln!(out, "\n[fleet.{}]\nsensors = {}", key(&fleet.name), fleet.sensors);

@@ -3,7 +3,7 @@
 use super::net::{Input, Net};
 use crate::broker::{Broker, ConnId};
 use crate::device::{Closed, Device, Io, Want};
-use crate::link::{GatewayEvent, Path, SensorState};
+use crate::link::{GatewayEvent, Path, SensorSide, SensorState};
 use crate::time::Instant;
 use crate::trace::Event;
 use std::collections::VecDeque;
@@ -38,7 +38,7 @@ pub(super) enum Way {
 
 /// A link, and the gateway's connections to the broker.
 pub(super) struct Linked {
-    pub path: Box<Path>,
+    pub path: Path,
     state: SensorState,
     unsent: Vec<u8>,
     upstreams: Vec<Upstream>,
@@ -57,7 +57,7 @@ struct Upstream {
 }
 
 impl Linked {
-    pub fn new(path: Box<Path>) -> Self {
+    pub fn new(path: Path) -> Self {
         Self {
             path,
             state: SensorState::Closed,
@@ -243,7 +243,7 @@ impl Client {
             l.unsent.drain(..taken);
         }
         let client = self.device.id();
-        l.path.take_losses(|lost, what| net.events.push(Event { seen: at, at: lost, client, what }));
+        l.path.take_losses(&mut |lost, what| net.events.push(Event { seen: at, at: lost, client, what }));
         let before = l.state;
         l.received.clear();
         l.path.read(&mut l.received, at);

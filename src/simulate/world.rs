@@ -8,6 +8,7 @@ use super::{Durable, Settings};
 use crate::broker::defects::Defects;
 use crate::broker::{Broker, Config, Output, Work};
 use crate::device::{Closed, Device};
+use crate::link::SensorSide as _;
 use crate::measure::summary::WireCost;
 use crate::run::plan::{self, Planned, RunPlan};
 use crate::run::{Deed, Progress, deeds};
@@ -83,13 +84,13 @@ impl World {
     pub fn new(scenario: &Scenario, settings: &Settings, planned: RunPlan) -> Self {
         let RunPlan { promises, clients, drain_from, .. } = planned;
         let config = Config { defects: Defects::new(&settings.defects), ..Config::default() };
-        let is_leaf = |c: &Planned| c.path.is_some() && c.plan.filters.is_empty();
+        let is_leaf = |c: &Planned| c.link.is_some() && c.plan.filters.is_empty();
         let clients = clients.into_iter().zip(0..).map(|(c, index)| {
             Some(Box::new(Client {
                 is_leaf: is_leaf(&c),
                 device: Device::new(c.plan),
                 group: c.group,
-                way: c.path.map_or(Way::Direct(None), |p| Way::Linked(Box::new(Linked::new(p)))),
+                way: c.link.map_or(Way::Direct(None), |l| Way::Linked(Box::new(Linked::new(l.path())))),
                 armed: Instant::FAR,
                 index,
                 ready: None,

@@ -54,7 +54,8 @@ pub struct Version {
     pub starts_with: String,
 }
 
-/// How to launch a broker. `{port}`, `{data}`, `{config}`, `{user}` and `{squall}` are filled in.
+/// How to launch a broker. `{host}`, `{port}`, `{data}`, `{config}`, `{user}` and `{squall}` are
+/// filled in.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Launch {

@@ -10,6 +10,7 @@ pub mod tls;
 pub mod way;
 
 use crate::measure::summary::ResourceSample;
+use crate::netns::{Namespace, Networks};
 use crate::promise::BrokerPromises;
 use crate::time::{Duration, Instant};
 use crate::transport::Kind;
@@ -80,6 +81,8 @@ pub struct Target {
     pub credentials: Option<(String, String)>,
     /// What it declares.
     pub promises: BrokerPromises,
+    /// The namespaces around it, if the engine has any; a run takes them.
+    pub networks: Option<Networks>,
     launched: Option<Launched>,
 }
 
@@ -89,18 +92,35 @@ impl Target {
     /// # Errors
     /// If there is no such target, or it cannot be had.
     pub fn prepare(wish: &Wish<'_>) -> Result<Self, TargetError> {
-        if wish.target.contains("://") {
-            return Self::at_address(wish);
+        Self::prepare_in(wish, None)
+    }
+
+    /// The same in the network of an engine that lives in namespaces.
+    ///
+    /// # Errors
+    /// As [`Self::prepare`]; and an address cannot be put into a namespace.
+    pub fn prepare_in(wish: &Wish<'_>, networks: Option<Networks>) -> Result<Self, TargetError> {
+        match &networks {
+            Some(networks) if wish.target.contains("://") => {
+                let engine = networks.engine.name();
+                let message = format!("engine \"{engine}\" needs the broker in a network namespace of its own");
+                let mend =
+                    "name a target that squall starts (squall targets), or use engine = \"smoltcp\" for an address";
+                return Err(TargetError::usage(message, mend));
+            }
+            None if wish.target.contains("://") => return Self::at_address(wish),
+            _ => {}
         }
+        let namespace = networks.as_ref().map(|n| Arc::clone(&n.broker));
         let manifest = Manifest::find(wish.target)?;
         if !wish.defects.is_empty() && manifest.name != "reference" {
             return Err(TargetError::usage("only the reference broker has defects", "leave --defect out"));
         }
         let mut extra: Vec<String> = wish.defects.iter().flat_map(|d| ["--defect".to_owned(), d.clone()]).collect();
         let version = manifest.version();
-        let listeners = listeners(wish, &manifest.name, &mut extra)?;
-        let launched = Launched::start(&manifest, &extra, wish.folder)?;
-        let endpoints = endpoints(wish, launched.addr(), &listeners)?;
+        let listeners = listeners(wish, &manifest.name, process::host(namespace.as_deref()), &mut extra)?;
+        let launched = Launched::start(&manifest, &extra, wish.folder, namespace.clone())?;
+        let endpoints = endpoints(wish, launched.addr(), &listeners, namespace.as_deref())?;
         let name = version.map_or_else(|| manifest.name.clone(), |v| format!("{} {v}", manifest.name));
         let promises = manifest.promises(&name);
         Ok(Self {
@@ -110,6 +130,7 @@ impl Target {
             kind: "launched",
             credentials: None,
             promises,
+            networks,
             launched: Some(launched),
         })
     }
@@ -136,7 +157,7 @@ impl Target {
         let name = address.to_string();
         let promises = BrokerPromises { name: name.clone(), ..BrokerPromises::default() };
         let endpoints = Endpoints::one(endpoint);
-        Ok(Self { addr, endpoints, name, kind: "address", credentials, promises, launched: None })
+        Ok(Self { addr, endpoints, name, kind: "address", credentials, promises, networks: None, launched: None })
     }
 
     /// Whether squall started it.
@@ -215,7 +236,12 @@ impl Target {
 }
 
 /// The reference broker's listeners beside its plain one: where each will be. Says them on its command line.
-fn listeners(wish: &Wish<'_>, name: &str, extra: &mut Vec<String>) -> Result<BTreeMap<Kind, SocketAddr>, TargetError> {
+fn listeners(
+    wish: &Wish<'_>,
+    name: &str,
+    host: Ipv4Addr,
+    extra: &mut Vec<String>,
+) -> Result<BTreeMap<Kind, SocketAddr>, TargetError> {
     let mut kinds: Vec<Kind> = wish.way.transport.iter().chain(&wish.way.others).copied().collect();
     kinds.retain(|k| *k != Kind::Tcp);
     if let (Some(kind), true) = (kinds.first(), name != "reference") {
@@ -224,7 +250,7 @@ fn listeners(wish: &Wish<'_>, name: &str, extra: &mut Vec<String>) -> Result<BTr
     }
     let mut all = BTreeMap::new();
     for kind in kinds {
-        let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, process::free_port()?));
+        let addr = SocketAddr::from((host, process::free_port()?));
         if all.insert(kind, addr).is_none() {
             extra.extend(["--listen".to_owned(), format!("{}://{addr}", kind.scheme())]);
         }
@@ -245,12 +271,13 @@ fn endpoints(
     wish: &Wish<'_>,
     plain: SocketAddr,
     listeners: &BTreeMap<Kind, SocketAddr>,
+    namespace: Option<&Namespace>,
 ) -> Result<Endpoints, TargetError> {
     let mut all = BTreeMap::from([(Kind::Tcp, Arc::new(Endpoint::plain(plain)))]);
     for (kind, addr) in listeners {
         let ca = certificates(wish.folder).join("ca.pem");
         let endpoint = wish.way.endpoint(*kind, *addr, ("localhost", "/mqtt"), Some(ca))?;
-        ready::wait_at(&endpoint, Duration::ZERO, None, || None)
+        process::within(namespace, || ready::wait_at(&endpoint, Duration::ZERO, None, || None))
             .map_err(|why| TargetError::unavailable(format!("the broker does not answer over {kind}: {why}"), ""))?;
         all.insert(*kind, Arc::new(endpoint));
     }

@@ -4,12 +4,14 @@ use super::manifest::Manifest;
 use super::ready::{self, pause};
 use super::{TargetError, resources};
 use crate::clock::Clock;
+use crate::netns::{self, Namespace};
 use crate::time::{Duration, Instant};
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 
 /// A broker that squall started. Dropping it stops it.
 #[derive(Debug)]
@@ -21,6 +23,8 @@ pub struct Launched {
     extra: Vec<String>,
     folder: PathBuf,
     port: u16,
+    /// Where it runs, if not where we do. Held until the process is gone: a namespace that nobody holds ends what is in it.
+    namespace: Option<Arc<Namespace>>,
 }
 
 impl Launched {
@@ -28,7 +32,12 @@ impl Launched {
     ///
     /// # Errors
     /// If it is not installed, dies, or does not answer in time (with the last lines of its log).
-    pub fn start(manifest: &Manifest, extra: &[String], folder: &Path) -> Result<Self, TargetError> {
+    pub fn start(
+        manifest: &Manifest,
+        extra: &[String],
+        folder: &Path,
+        namespace: Option<Arc<Namespace>>,
+    ) -> Result<Self, TargetError> {
         let mut last = TargetError::unavailable("never started", "");
         // Another process may take the port between our choice and the broker's bind: then another is tried.
         for _ in 0..3 {
@@ -39,6 +48,7 @@ impl Launched {
                 extra: extra.to_vec(),
                 folder: folder.to_owned(),
                 port: free_port()?,
+                namespace: namespace.clone(),
             };
             match launched.spawn_and_wait() {
                 Ok(()) => return Ok(launched),
@@ -57,7 +67,7 @@ impl Launched {
     /// Where it listens.
     #[must_use]
     pub fn addr(&self) -> SocketAddr {
-        (Ipv4Addr::LOCALHOST, self.port).into()
+        (host(self.namespace.as_deref()), self.port).into()
     }
 
     /// Its process, while it lives.
@@ -69,8 +79,8 @@ impl Launched {
     fn spawn_and_wait(&mut self) -> Result<(), TargetError> {
         self.spawn()?;
         let (patience, _) = self.manifest.patience();
-        let addr = self.addr();
-        let waited = ready::wait(addr, patience, None, || self.died());
+        let (addr, namespace) = (self.addr(), self.namespace.clone());
+        let waited = within(namespace.as_deref(), || ready::wait(addr, patience, None, || self.died()));
         if let Err(why) = waited {
             let tail = self.log_tail();
             self.kill();
@@ -80,7 +90,8 @@ impl Launched {
         }
         // Whoever answers must be the one we started.
         let pid = self.pid().unwrap_or(0);
-        if resources::listener_is_of(pid, self.port) == Some(false) {
+        let port = self.port;
+        if within(namespace.as_deref(), || Ok(resources::listener_is_of(pid, port))) == Ok(Some(false)) {
             self.kill();
             return Err(TargetError::unavailable(format!("address already in use: port {}", self.port), ""));
         }
@@ -95,6 +106,7 @@ impl Launched {
         let config = self.folder.join("broker.conf");
         let fill = |text: &str| {
             text.replace("{port}", &self.port.to_string())
+                .replace("{host}", &self.addr().ip().to_string())
                 .replace("{data}", &data.display().to_string())
                 .replace("{config}", &config.display().to_string())
                 .replace("{user}", &user())
@@ -124,6 +136,9 @@ impl Launched {
                 libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
                 Ok(())
             });
+        }
+        if let Some(namespace) = &self.namespace {
+            namespace.confine(&mut command);
         }
         let name = &self.manifest.name;
         let child = command.spawn().map_err(|e| trouble(&format!("{name} cannot be started"), e))?;
@@ -228,6 +243,22 @@ impl Drop for Launched {
         if self.child.is_some() {
             self.stop();
         }
+    }
+}
+
+/// Where a broker listens that squall starts.
+pub(super) fn host(namespace: Option<&Namespace>) -> Ipv4Addr {
+    if namespace.is_some() { netns::BROKER } else { Ipv4Addr::LOCALHOST }
+}
+
+/// Does something where the broker is.
+pub(super) fn within<T: Send>(
+    namespace: Option<&Namespace>,
+    f: impl FnOnce() -> Result<T, String> + Send,
+) -> Result<T, String> {
+    match namespace {
+        None => f(),
+        Some(namespace) => namespace.run(f).map_err(|e| e.to_string())?,
     }
 }
 

@@ -83,12 +83,13 @@ pub fn own_cpu() -> Duration {
     Duration::new(u64::try_from(t.tv_sec).unwrap_or(0), u32::try_from(t.tv_nsec).unwrap_or(0))
 }
 
-/// Whether the socket that listens on a loopback port belongs to a process tree; none if that cannot be seen.
+/// Whether the socket that listens on a port here (where the calling thread is) belongs to a process tree; none if that cannot be
+/// seen.
 #[must_use]
 pub fn listener_is_of(root: u32, port: u16) -> Option<bool> {
     let wanted = format!(":{port:04X}");
     let mut inodes = Vec::new();
-    for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
+    for table in ["/proc/thread-self/net/tcp", "/proc/thread-self/net/tcp6"] {
         let text = fs::read_to_string(table).unwrap_or_default();
         for line in text.lines().skip(1) {
             let fields: Vec<&str> = line.split_whitespace().collect();

@@ -214,6 +214,9 @@ pub(super) fn wire(report: &Report) -> String {
         ];
         html.push_str(&table(&heads, 3, &links));
     }
+    if let Some(text) = story::kernels(report) {
+        put(&mut html, format_args!("<p>{}</p>\n", escape(&text)));
+    }
     html
 }
 
