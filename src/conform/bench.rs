@@ -183,8 +183,9 @@ impl<'a> Bench<'a> {
     /// Publishes, and wants no refusal; what comes after it is sure to be handled after it.
     ///
     /// # Errors
-    /// If it is refused.
+    /// If it is refused, or above the broker's highest QoS.
     pub fn publish_by(&self, peer: &mut Peer, message: &Message) -> Done {
+        self.needs_qos(message.qos)?;
         let code = peer.publish(message)?;
         if code >= 0x80 {
             return not_applicable(format!("the broker refuses to take {:?} ({code:#04x})", message.topic));

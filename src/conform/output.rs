@@ -49,8 +49,10 @@ pub fn text(target: &str, verdicts: &[Verdict<'_>], deviations: &[Deviation]) ->
     for v in verdicts {
         match &v.outcome {
             Outcome::Held => {}
-            Outcome::Broken(why) => told(&mut out, "BROKEN", v, why),
-            Outcome::Unreachable(why) => told(&mut out, "UNREACHABLE", v, why),
+            Outcome::Broken(why) => told(&mut out, v, why),
+            Outcome::Unreachable(why) => {
+                let _ = writeln!(out, "NOBODY     {} (MQTT {}): {why}", v.case.name, name(v.version));
+            }
             Outcome::Deviates(why, reason) => {
                 let line = format!("deviates   {} (MQTT {}) {}: {why}\n", v.case.name, name(v.version), cited(v));
                 let _ = write!(out, "{line}           known: {reason}\n\n");
@@ -94,8 +96,8 @@ fn line(t: Tally) -> String {
     parts.join(", ")
 }
 
-fn told(out: &mut String, word: &str, v: &Verdict<'_>, why: &str) {
-    let _ = writeln!(out, "{word:<10} {} (MQTT {}) {}", v.case.name, name(v.version), cited(v));
+fn told(out: &mut String, v: &Verdict<'_>, why: &str) {
+    let _ = writeln!(out, "BROKEN     {} (MQTT {}) {}", v.case.name, name(v.version), cited(v));
     let _ = writeln!(out, "  rule   {}", v.case.says);
     let _ = writeln!(out, "  seen   {why}");
     for line in v.tape.lines() {

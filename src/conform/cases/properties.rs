@@ -135,6 +135,17 @@ enum Kind {
     Disconnect,
 }
 
+impl Kind {
+    /// The QoS that brings such packets about.
+    fn qos(self) -> QoS {
+        match self {
+            Self::PubAck => Q1,
+            Self::PubRec | Self::PubRel | Self::PubComp => Q2,
+            _ => Q0,
+        }
+    }
+}
+
 /// Makes the broker send such a packet, in a way that gives it something to explain; what it sent.
 fn provoke(b: &Bench, peer: &mut crate::peer::Peer, kind: Kind) -> Result<Vec<Received>, super::super::case::Stop> {
     let id = PacketId::new(321).expect("not zero");
@@ -205,12 +216,7 @@ fn is_of(kind: Kind, packet: &Packet<'_>) -> bool {
 }
 
 fn small(b: &Bench, kind: Kind) -> Done {
-    let wanted_qos = match kind {
-        Kind::PubAck => Q1,
-        Kind::PubRec | Kind::PubRel | Kind::PubComp => Q2,
-        _ => Q0,
-    };
-    b.needs_qos(wanted_qos)?;
+    b.needs_qos(kind.qos())?;
     // As little as lets its CONNACK through, and so less than most reasons that people can read.
     let (first, connack) = b.enter("small", &b.hello("small"))?;
     first.disconnect();
@@ -251,7 +257,8 @@ fn has_reasons(properties: Properties<'_>) -> bool {
 }
 
 fn problems(b: &Bench) -> Done {
-    for kind in [Kind::PubAck, Kind::PubRec, Kind::PubRel, Kind::PubComp, Kind::SubAck, Kind::UnsubAck] {
+    let kinds = [Kind::PubAck, Kind::PubRec, Kind::PubRel, Kind::PubComp, Kind::SubAck, Kind::UnsubAck];
+    for kind in kinds.into_iter().filter(|k| k.qos() <= b.can.maximum_qos) {
         let hello = b.hello("quiet").with(Property::RequestProblemInformation(0));
         let (mut peer, _) = b.enter("quiet", &hello)?;
         for answer in provoke(b, &mut peer, kind)? {
