@@ -123,7 +123,7 @@ fn memory(addr: SocketAddr, link: &str) -> f64 {
         let mut most = 0;
         while child.try_wait().expect("ours").is_none() {
             let now = squall::time::Instant::ZERO;
-            most = most.max(resources::sample(child.id(), now).map_or(0, |s| s.rss));
+            most = most.max(resources::sample(&resources::tree(child.id()), now).map_or(0, |s| s.rss));
             squall::target::ready::pause(Duration::from_millis(50));
         }
         let _ = std::fs::remove_dir_all(&folder);

@@ -85,7 +85,7 @@ fn run(scenario: &Scenario, threads: usize) -> Cost {
 }
 
 fn resident() -> f64 {
-    let sample = resources::sample(std::process::id(), Instant::ZERO).expect("this process is there");
+    let sample = resources::sample(&[std::process::id()], Instant::ZERO).expect("this process is there");
     sample.rss as f64 / f64::from(1 << 20)
 }
 

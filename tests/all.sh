@@ -10,7 +10,11 @@ cargo build --all-features
 
 SUDO=""
 if [ "$(id -u)" != 0 ]; then SUDO=sudo; fi
-$SUDO ./target/debug/squall targets install mosquitto
+# Here docker is there or not; podman is told what works on machines without systemd and with old control groups too.
+if ! docker info >/dev/null 2>&1; then
+  export SQUALL_CONTAINER="podman --runtime runc --storage-driver vfs --cgroup-manager=cgroupfs"
+fi
+./target/debug/squall targets install mosquitto aedes mochi hivemq vertx artemis moquette rabbitmq rabbitmq4
 # Independent clients for the reference broker, and a browser for the report.
 if ! command -v mosquitto_pub >/dev/null || ! command -v chromium >/dev/null; then
   $SUDO apt-get install -y --no-install-recommends mosquitto-clients chromium ||
@@ -36,10 +40,14 @@ CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc \
   CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER='qemu-aarch64 -L /usr/aarch64-linux-gnu' \
   cargo test --target aarch64-unknown-linux-gnu --test golden
 
-# Nothing is left behind: no broker of ours, no scratch folder.
-if pgrep -f 'squall.*broker --listen' >/dev/null || ls -d "${TMPDIR:-/tmp}"/squall-test-* >/dev/null 2>&1; then
+# Nothing is left behind: no process under a minder of ours, no broker, no container, no scratch folder.
+left=$(
+  pgrep -af 'squall mind|squall.*broker --listen' || true
+  ls -d "${TMPDIR:-/tmp}"/squall-test-* "${TMPDIR:-/tmp}"/squall-check-* 2>/dev/null || true
+  ${SQUALL_CONTAINER:-docker} ps --all --format '{{.Names}}' | grep '^squall-' || true
+)
+if [ -n "$left" ]; then
   echo "something was left behind:"
-  pgrep -af 'squall.*broker --listen' || true
-  ls -d "${TMPDIR:-/tmp}"/squall-test-* || true
+  echo "$left"
   exit 1
 fi

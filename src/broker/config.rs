@@ -1,6 +1,7 @@
 //! What a broker is made with: what it offers, and where its patience ends.
 
 use super::defects::Defects;
+use crate::mqtt::Version;
 use crate::time::Duration;
 
 /// What a broker is made with. Every queue and table has its limit here.
@@ -37,6 +38,8 @@ pub struct Config {
     pub session_expiry_maximum: u32,
     /// How long a connection may take to send its CONNECT (section 3.1.4 leaves the time to the server; *assumed*).
     pub connect_timeout: Duration,
+    /// MQTT versions served.
+    pub versions: Vec<Version>,
     /// Deliberate bugs.
     pub defects: Defects,
 }
@@ -59,6 +62,7 @@ impl Default for Config {
             keep_alive_maximum: 0,
             session_expiry_maximum: u32::MAX,
             connect_timeout: Duration::from_secs(30),
+            versions: vec![Version::V31, Version::V311, Version::V5],
             defects: Defects::default(),
         }
     }

@@ -44,6 +44,9 @@ impl Broker {
     }
 
     fn refusal(&self, c: &Connect<'_>) -> Option<Refusal> {
+        if !self.config.versions.contains(&c.version) {
+            return Some(Refusal(0x84, 1, "MQTT version not served [MQTT-3.1.2-2]"));
+        }
         if c.client_id.is_empty() && (c.version == Version::V31 || (c.version == Version::V311 && !c.clean_start)) {
             return Some(Refusal(0x85, 2, "no client identifier without a clean session [MQTT-3.1.3-8]"));
         }

@@ -61,7 +61,8 @@ fn conduct(behind: &Behind<'_>, folder: &std::path::Path) -> Result<u8, TargetEr
     eprintln!("{} at {}, behind the link", target.name, target.addr);
     let code = wait(&mut child, &stop);
     let (carried, counts) = forwarder.stop(|| networks.counts());
-    if let Some(note) = target.stop() {
+    target.stop();
+    for note in target.take_notes() {
         eprintln!("note: {note}");
     }
     tell(&carried, &counts);

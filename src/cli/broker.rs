@@ -4,6 +4,7 @@ use super::exit;
 use crate::broker::Config;
 use crate::broker::defects::{Defect, Defects, Strike};
 use crate::broker::server::Server;
+use crate::mqtt::Version;
 use crate::target::tls;
 use crate::transport::{self, Kind, TlsFiles};
 use std::io::Write;
@@ -36,6 +37,9 @@ pub(super) struct Args {
     /// Highest QoS
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(0..=2))]
     max_qos: u8,
+    /// MQTT versions to serve; others are refused
+    #[arg(long, value_delimiter = ',', default_value = "3.1,3.1.1,5.0", value_name = "VERSIONS", value_parser = version)]
+    mqtt: Vec<Version>,
     /// Messages kept for a session beyond its window
     #[arg(long, default_value_t = 100_000, value_name = "N")]
     offline_queue: usize,
@@ -123,6 +127,7 @@ pub(super) fn run(args: &Args) -> u8 {
     let config = Config {
         max_qos: args.max_qos,
         queue_limit: args.offline_queue,
+        versions: args.mqtt.clone(),
         defects: Defects::new(&strikes),
         ..args.limits.config()
     };
@@ -164,6 +169,16 @@ fn tls_files(args: &Args) -> Result<Option<TlsFiles>, String> {
     };
     let read = |path: &Path| tls::read(path);
     Ok(Some(TlsFiles { chain: read(&cert)?, key: read(&key)?, client_ca }))
+}
+
+/// A version by its name.
+fn version(text: &str) -> Result<Version, String> {
+    match text {
+        "3.1" => Ok(Version::V31),
+        "3.1.1" => Ok(Version::V311),
+        "5.0" => Ok(Version::V5),
+        _ => Err("known: 3.1, 3.1.1, 5.0".into()),
+    }
 }
 
 /// `ADDR`, or a scheme and `ADDR`.

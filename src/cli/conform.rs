@@ -143,7 +143,11 @@ fn conduct(args: &Args, cases: &[(&Case, Version)]) -> Result<u8, TargetError> {
 
 /// The deviations that a target's manifest admits; an address has no manifest.
 fn deviations(target: &str) -> Result<Vec<Deviation>, TargetError> {
-    if target.contains("://") { Ok(Vec::new()) } else { Ok(Manifest::find(target)?.deviates) }
+    if target.contains("://") || target.starts_with("container:") {
+        Ok(Vec::new())
+    } else {
+        Ok(Manifest::find(target)?.deviates)
+    }
 }
 
 fn tell(args: &Args, target: &str, verdicts: &[Verdict<'_>], deviations: &[Deviation]) -> Result<u8, TargetError> {

@@ -6,6 +6,7 @@ mod conform;
 mod explore;
 mod link;
 mod links;
+mod mind;
 mod run;
 mod scenario;
 mod selftest;
@@ -66,6 +67,8 @@ enum Command {
     Links(links::Args),
     /// The brokers that squall knows
     Targets(targets::Args),
+    #[command(hide = true)]
+    Mind(mind::Args),
 }
 
 /// Parses the arguments and acts; the exit code.
@@ -90,6 +93,7 @@ pub fn main() -> u8 {
         Command::Link(args) => link::run(&args),
         Command::Links(args) => links::run(&args),
         Command::Targets(args) => targets::run(&args),
+        Command::Mind(args) => mind::run(&args),
     }
 }
 

@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 pub(super) struct Args {
     /// Scenario file
     file: PathBuf,
-    /// A broker that squall knows (`squall targets`), or an address, mqtt://[user[:password]@]host:port
+    /// A broker that squall knows (`squall targets`), or container:IMAGE, or an address, mqtt://[user[:password]@]host:port
     /// (or mqtts://, ws://, wss://)
     #[arg(long, default_value = "reference", value_name = "NAME|URL")]
     target: String,
@@ -76,7 +76,7 @@ pub(super) fn run(args: &Args) -> u8 {
         Err(error) => {
             let code = target_error(&error);
             // Nothing was measured: only a broker's log is worth keeping.
-            tidy(&folder);
+            Target::tidy(&folder);
             let _ = fs::remove_dir(&folder);
             code
         }
@@ -102,6 +102,9 @@ fn conduct(args: &Args, scenario: &Scenario, folder: &Path) -> Result<u8, Target
     let mut target = Target::prepare_in(&wish, networks(scenario, args.loops)?)?;
     let congestion = target.networks.as_ref().map_or_else(String::new, |n| n.congestion.clone());
     eprintln!("{} on {}: {load}", scenario.name, target.name);
+    if let Some(note) = &target.note {
+        eprintln!("note: {note}");
+    }
     let stop = watch_signals();
     let started = Clock::wall_nanos() / 1_000_000_000;
     let settings = Settings { seed, loops: args.loops, strict: args.strict };
@@ -110,10 +113,13 @@ fn conduct(args: &Args, scenario: &Scenario, folder: &Path) -> Result<u8, Target
         crate::run::run(scenario, &mut target, settings, |p| display.show(p), || stop.load(Ordering::Relaxed))?;
     display.clear();
     outcome.notes.extend(args.way.notes());
-    for note in outcome.notes.iter().cloned().chain(target.stop()) {
+    target.stop();
+    outcome.notes.extend(target.note.clone());
+    outcome.notes.extend(target.take_notes());
+    for note in &outcome.notes {
         eprintln!("note: {note}");
     }
-    tidy(folder);
+    Target::tidy(folder);
     let kind = match (target.is_launched(), args.target == "reference") {
         (true, true) => TargetKind::Reference,
         (true, false) => TargetKind::Launched,
@@ -285,16 +291,6 @@ fn again(args: &Args, seed: u64) -> String {
         command.push_str(defect);
     }
     command
-}
-
-/// Takes away what only the broker's process needed.
-fn tidy(folder: &Path) {
-    let _ = fs::remove_dir_all(folder.join("broker-data"));
-    let _ = fs::remove_file(folder.join("broker.conf"));
-    let log = folder.join("broker.log");
-    if fs::metadata(&log).is_ok_and(|m| m.len() == 0) {
-        let _ = fs::remove_file(log);
-    }
 }
 
 /// Counts Ctrl-C and SIGTERM: once asks for an early end, twice leaves.

@@ -2,8 +2,8 @@
 
 use super::{exit, target_error};
 use crate::target::manifest::Manifest;
-use crate::target::{Target, TargetError, Wish};
-use std::process::Command as Process;
+use crate::target::{Target, TargetError, Wish, exchange, install, way::Way};
+use std::path::Path;
 
 /// Arguments of `squall targets`.
 #[derive(clap::Args)]
@@ -14,77 +14,97 @@ pub(super) struct Args {
 
 #[derive(clap::Subcommand)]
 enum Command {
-    /// Install brokers (Debian packages; needs root)
+    /// Install brokers: Debian packages (as root, or with sudo), and what their manifests build, in a cache
     Install {
         /// Names
         #[arg(required = true)]
         names: Vec<String>,
     },
-    /// Start a broker, wait until it answers, stop it
+    /// Start brokers, exchange a message at each QoS, stop them
     Check {
-        /// Name
-        name: String,
+        /// Names, or container:IMAGE
+        #[arg(required = true)]
+        names: Vec<String>,
+        /// Also kill -9 with 100 messages owed to an offline session, start again, and hold what comes back against what
+        /// the manifest declares
+        #[arg(long)]
+        kill: bool,
     },
 }
 
 pub(super) fn run(args: &Args) -> u8 {
-    let result = match &args.command {
+    match &args.command {
         None => list(),
-        Some(Command::Install { names }) => names.iter().try_for_each(|n| install(n)),
-        Some(Command::Check { name }) => check(name),
-    };
-    match result {
-        Ok(()) => exit::OK,
-        Err(error) => target_error(&error),
+        Some(Command::Install { names }) => worst(names.iter().map(|n| install(n))),
+        Some(Command::Check { names, kill }) => worst(names.iter().map(|n| check(n, *kill))),
     }
 }
 
-fn list() -> Result<(), TargetError> {
-    for manifest in Manifest::all()? {
-        let state = match manifest.program() {
-            Ok(_) => manifest.version().unwrap_or_else(|| "installed".into()),
-            Err(error) => format!("missing: {}", error.mend),
-        };
-        println!("{:<14} {state}\n{:<14} {}", manifest.name, "", manifest.about);
-    }
-    println!("{:<14} any broker at an address", "mqtt://...");
-    Ok(())
+/// All are tried; the code of the first that failed.
+fn worst(results: impl Iterator<Item = Result<u8, TargetError>>) -> u8 {
+    let codes = results.map(|result| result.unwrap_or_else(|error| target_error(&error)));
+    codes.fold(exit::OK, |first, code| if first == exit::OK { code } else { first })
 }
 
-fn install(name: &str) -> Result<(), TargetError> {
+fn list() -> u8 {
+    let mut code = exit::OK;
+    for (name, manifest) in Manifest::all() {
+        match manifest {
+            Ok(manifest) => {
+                let state = match manifest.missing() {
+                    None => manifest.version().unwrap_or_else(|| "installed".into()),
+                    Some(missing) => format!("missing: {missing}   ({})", manifest.how_to_install()),
+                };
+                println!("{name:<18} {state}\n{:<18} {}", "", manifest.about);
+            }
+            Err(error) => {
+                println!("{name:<18} its manifest is wrong");
+                code = target_error(&error);
+            }
+        }
+    }
+    println!("{:<18} any image of docker or podman, on this machine or to be fetched", "container:IMAGE");
+    println!("{:<18} any broker at an address", "mqtt://...");
+    code
+}
+
+fn install(name: &str) -> Result<u8, TargetError> {
     let manifest = Manifest::find(name)?;
-    if manifest.program().is_ok() {
-        println!("{name} is installed");
-        return Ok(());
-    }
-    let packages = &manifest.install.debian;
-    if packages.is_empty() {
-        return Err(TargetError::unavailable(format!("the manifest of {name} does not say how to install it"), ""));
-    }
-    let apt = |arguments: &[&str]| {
-        let status = Process::new("apt-get").args(arguments).env("DEBIAN_FRONTEND", "noninteractive").status();
-        status.is_ok_and(|s| s.success())
-    };
-    let mut arguments = vec!["install", "-y", "--no-install-recommends"];
-    arguments.extend(packages.iter().map(String::as_str));
-    // The list of packages may be old: it is fetched anew only then.
-    if apt(&arguments) || (apt(&["update"]) && apt(&arguments)) {
-        return manifest.program().map(|_| println!("{name} is installed"));
-    }
-    Err(TargetError::unavailable(format!("apt-get could not install {}", packages.join(" ")), "see its messages above"))
+    install::install(&manifest)?;
+    println!("{name} is installed{}", manifest.version().map_or(String::new(), |v| format!(": {v}")));
+    Ok(exit::OK)
 }
 
-fn check(name: &str) -> Result<(), TargetError> {
+fn check(name: &str, kill: bool) -> Result<u8, TargetError> {
     let folder = std::env::temp_dir().join(format!("squall-check-{}", std::process::id()));
     std::fs::create_dir_all(&folder).map_err(|e| TargetError::unavailable(e.to_string(), ""))?;
-    let way = crate::target::way::Way::default();
-    let wish = Wish { target: name, remote: false, load: "one CONNECT", defects: &[], folder: &folder, way: &way };
-    let result = Target::prepare(&wish).map(|mut target| {
-        println!("{} answers on {}", target.name, target.addr);
-        if let Some(said) = target.stop() {
-            println!("{said}");
-        }
-    });
+    let result = check_in(&folder, name, kill);
     let _ = std::fs::remove_dir_all(&folder);
     result
+}
+
+fn check_in(folder: &Path, name: &str, kill: bool) -> Result<u8, TargetError> {
+    let way = Way::default();
+    let wish = Wish { target: name, remote: false, load: "some messages", defects: &[], folder, way: &way };
+    let mut target = Target::prepare(&wish)?;
+    println!("{} answers on {}", target.name, target.addr);
+    if let Some(note) = &target.note {
+        println!("  {note}");
+    }
+    let mut held = true;
+    for qos in 0..=2 {
+        let result = exchange::exchange(&target, qos);
+        held &= result.is_ok() || target.promises.max_qos.is_some_and(|most| qos > most);
+        println!("  QoS {qos}: {}", result.unwrap_or_else(|why| format!("failed: {why}")));
+    }
+    if kill {
+        let owed = exchange::kill_with_owed(&mut target, 100)?;
+        held &= owed.keeps_its_word();
+        println!("  {owed}");
+    }
+    target.stop();
+    for note in target.take_notes() {
+        println!("  {note}");
+    }
+    Ok(if held { exit::OK } else { exit::BROKEN })
 }

@@ -189,6 +189,8 @@ struct Conduct<'a> {
     partial: Option<String>,
     died: Option<String>,
     notes: Vec<String>,
+    /// Since when the broker, started again, is waited for.
+    starting: Option<Instant>,
 }
 
 /// One thing done to the broker's process.
@@ -264,6 +266,7 @@ impl<'a> Conduct<'a> {
             partial: None,
             died: None,
             notes: Vec::new(),
+            starting: None,
         })
     }
 
@@ -275,6 +278,7 @@ impl<'a> Conduct<'a> {
             crate::target::ready::pause(Duration::from_millis(50));
             let now = self.clock.now();
             self.do_deeds(now);
+            self.await_start(now);
             self.sample(now);
             self.notice_death(now);
             watch(self.progress(now, healed_at));
@@ -311,7 +315,10 @@ impl<'a> Conduct<'a> {
     /// Nothing is owed, and no client has anything left to do.
     fn is_settled(&self) -> bool {
         let pending = self.live.pending.lock().expect("nobody panics while holding it");
-        self.to_do.is_empty() && self.live.owed.load(Ordering::Relaxed) == 0 && pending.iter().all(|p| *p == Some(0))
+        self.to_do.is_empty()
+            && self.starting.is_none()
+            && self.live.owed.load(Ordering::Relaxed) == 0
+            && pending.iter().all(|p| *p == Some(0))
     }
 
     /// What is not owed (QoS 0) may still be on its way.
@@ -349,10 +356,13 @@ impl<'a> Conduct<'a> {
             let (result, kind, what, lasted) = match deed {
                 Deed::Kill => (self.target.kill(), FaultKind::BrokerKill, "broker killed", None),
                 Deed::Stop => {
-                    self.notes.extend(self.target.stop());
+                    self.target.stop();
                     (Ok(()), FaultKind::BrokerRestart, "broker stopped", None)
                 }
-                Deed::Start => (self.target.start_again(), FaultKind::BrokerRestart, "broker started again", None),
+                Deed::Start => {
+                    self.starting = Some(now);
+                    (self.target.start_again(), FaultKind::BrokerRestart, "broker started again", None)
+                }
                 Deed::Pause(t) => (self.target.pause(), FaultKind::BrokerPause, "broker paused", Some(t)),
                 Deed::Resume => {
                     let _ = self.target.resume();
@@ -367,6 +377,24 @@ impl<'a> Conduct<'a> {
             let fault = FaultMark { at: now, lasted, what: what.into(), kind };
             let _ = self.messages.send(Message::Fault(fault.clone()));
             self.faults.push(fault);
+        }
+    }
+
+    /// Notices that a broker that was started again answers, or does not in time.
+    fn await_start(&mut self, now: Instant) {
+        let Some(since) = self.starting else { return };
+        match self.target.answers() {
+            Ok(true) => {
+                self.starting = None;
+                let took = now.since(since).as_secs_f64();
+                self.notes.push(format!("the broker answered again {took:.1} s after it was started again"));
+            }
+            Ok(false) if now.since(since) > self.target.patience() => {
+                let why = format!("it did not answer within {:?} of being started again", self.target.patience());
+                self.died.get_or_insert(why);
+            }
+            Ok(false) => {}
+            Err(error) => self.died = Some(error.message),
         }
     }
 

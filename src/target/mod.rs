@@ -1,7 +1,11 @@
-//! Where the broker under test comes from: a program that squall launches, or an address.
+//! Where the broker under test comes from: a program or container that squall launches, or an address.
 
 pub mod address;
+pub mod container;
+pub mod exchange;
+pub mod install;
 pub mod manifest;
+pub mod minder;
 pub mod process;
 pub mod ready;
 pub mod resources;
@@ -15,7 +19,7 @@ use crate::promise::BrokerPromises;
 use crate::time::{Duration, Instant};
 use crate::transport::Kind;
 use address::Address;
-use manifest::Manifest;
+use manifest::{Manifest, What};
 use process::Launched;
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -52,7 +56,7 @@ impl TargetError {
 /// What the user asked for.
 #[derive(Clone, Debug)]
 pub struct Wish<'a> {
-    /// A manifest's name, or a URL.
+    /// A manifest's name, a URL, or `container:IMAGE`.
     pub target: &'a str,
     /// Addresses that are not on this machine are allowed.
     pub remote: bool,
@@ -83,6 +87,8 @@ pub struct Target {
     pub promises: BrokerPromises,
     /// The namespaces around it, if the engine has any; a run takes them.
     pub networks: Option<Networks>,
+    /// What must be said wherever its results are shown.
+    pub note: Option<String>,
     launched: Option<Launched>,
 }
 
@@ -112,7 +118,14 @@ impl Target {
             _ => {}
         }
         let namespace = networks.as_ref().map(|n| Arc::clone(&n.broker));
-        let manifest = Manifest::find(wish.target)?;
+        let manifest = match wish.target.strip_prefix("container:") {
+            Some(image) => Manifest::of_image(image),
+            None => Manifest::find(wish.target)?,
+        };
+        if manifest.launch.what == What::AddressOnly {
+            let message = format!("squall does not start {}", manifest.name);
+            return Err(TargetError::unavailable(message, manifest.how_to_install()));
+        }
         if !wish.defects.is_empty() && manifest.name != "reference" {
             return Err(TargetError::usage("only the reference broker has defects", "leave --defect out"));
         }
@@ -131,6 +144,7 @@ impl Target {
             credentials: None,
             promises,
             networks,
+            note: manifest.note,
             launched: Some(launched),
         })
     }
@@ -157,7 +171,8 @@ impl Target {
         let name = address.to_string();
         let promises = BrokerPromises { name: name.clone(), ..BrokerPromises::default() };
         let endpoints = Endpoints::one(endpoint);
-        Ok(Self { addr, endpoints, name, kind: "address", credentials, promises, networks: None, launched: None })
+        let networks = None;
+        Ok(Self { addr, endpoints, name, kind: "address", credentials, promises, networks, note: None, launched: None })
     }
 
     /// Whether squall started it.
@@ -169,7 +184,7 @@ impl Target {
     /// Its process tree now; none where it cannot be seen.
     #[must_use]
     pub fn sample(&self, now: Instant) -> Option<ResourceSample> {
-        resources::sample(self.launched.as_ref()?.pid()?, now)
+        resources::sample(&self.launched.as_ref()?.processes(), now)
     }
 
     /// How it ended, if it ended unasked.
@@ -214,17 +229,47 @@ impl Target {
         Ok(())
     }
 
-    /// Starts it again, with the same data, on the same port.
+    /// Starts it again, with the same data, on the same port; [`Self::answers`] tells when it is ready.
     ///
     /// # Errors
-    /// If squall did not start it, or it does not come back.
+    /// If squall did not start it, or it cannot be started.
     pub fn start_again(&mut self) -> Result<(), TargetError> {
         self.process()?.start_again()
     }
 
-    /// Stops it by its own signal; says if it had to be killed.
-    pub fn stop(&mut self) -> Option<String> {
-        self.launched.as_mut()?.stop()
+    /// Whether it answers a CONNECT, after it was started again.
+    ///
+    /// # Errors
+    /// If another process answers in its place.
+    pub fn answers(&mut self) -> Result<bool, TargetError> {
+        self.process()?.answers()
+    }
+
+    /// How long it may take until it answers.
+    #[must_use]
+    pub fn patience(&self) -> Duration {
+        self.launched.as_ref().map_or(Duration::ZERO, Launched::patience)
+    }
+
+    /// Stops it by its own signal, and kills it if it does not go.
+    pub fn stop(&mut self) {
+        if let Some(launched) = &mut self.launched {
+            launched.stop();
+        }
+    }
+
+    /// What happened to its process that people should know, such as that it had to be killed; each is told once.
+    pub fn take_notes(&mut self) -> Vec<String> {
+        self.launched.as_mut().map(Launched::take_notes).unwrap_or_default()
+    }
+
+    /// Takes away what only a launched broker's process needed, once it is stopped.
+    pub fn tidy(folder: &Path) {
+        let _ = std::fs::remove_dir_all(process::scratch(folder));
+        let log = folder.join("broker.log");
+        if std::fs::metadata(&log).is_ok_and(|m| m.len() == 0) {
+            let _ = std::fs::remove_file(log);
+        }
     }
 
     fn process(&mut self) -> Result<&mut Launched, TargetError> {
@@ -263,7 +308,7 @@ fn listeners(
 
 /// Where a reference broker that squall starts keeps its certificates: with its data, which goes when the run is over.
 fn certificates(folder: &Path) -> std::path::PathBuf {
-    folder.join("broker-data").join("tls")
+    process::scratch(folder).join("tls")
 }
 
 /// The endpoints of a broker that squall started, each of which answers.

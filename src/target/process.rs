@@ -1,6 +1,9 @@
-//! A broker's process: started, watched, stopped, and never left behind.
+//! A broker that squall started, as a program or a container: watched, stopped, and never left behind.
 
-use super::manifest::Manifest;
+use super::container::{self, Network, Runtime};
+use super::manifest::fill::Values;
+use super::manifest::{Manifest, What};
+use super::minder::{Charge, Life, Minder};
 use super::ready::{self, pause};
 use super::{TargetError, resources};
 use crate::clock::Clock;
@@ -8,23 +11,52 @@ use crate::netns::{self, Namespace};
 use crate::time::{Duration, Instant};
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::sync::Arc;
+
+/// How long processes that a broker leaves may take to end by themselves (assumed).
+const LEAVING: Duration = Duration::from_secs(2);
+
+/// How long a container runtime may take to note a container's end (assumed).
+const RUNTIME: Duration = Duration::from_secs(10);
 
 /// A broker that squall started. Dropping it stops it.
 #[derive(Debug)]
 pub struct Launched {
-    child: Option<Child>,
+    minder: Option<Minder>,
     /// It was stopped or killed on purpose.
     expected_end: bool,
+    /// The started process has ended, and what it started is the broker.
+    in_background: bool,
     manifest: Manifest,
     extra: Vec<String>,
     folder: PathBuf,
-    port: u16,
-    /// Where it runs, if not where we do. Held until the process is gone: a namespace that nobody holds ends what is in it.
+    values: Values,
+    container: Option<Container>,
+    /// Where it runs, if not where we do. Held until it is gone: a namespace that nobody holds ends what is in it.
     namespace: Option<Arc<Namespace>>,
+    /// What happened that people should know.
+    notes: Vec<String>,
+}
+
+#[derive(Debug)]
+struct Container {
+    runtime: Runtime,
+    image: String,
+    name: String,
+    network: Network,
+    /// It was made by an earlier start.
+    exists: bool,
+    /// Its first process, as this machine numbers it.
+    root: Option<u32>,
+}
+
+/// Where what only the broker needs is kept below a run's folder: its data, its configuration.
+#[must_use]
+pub fn scratch(folder: &Path) -> PathBuf {
+    folder.join("broker-data")
 }
 
 impl Launched {
@@ -38,26 +70,38 @@ impl Launched {
         folder: &Path,
         namespace: Option<Arc<Namespace>>,
     ) -> Result<Self, TargetError> {
+        if let (Some(_), What::Image { .. }) = (&namespace, &manifest.launch.what) {
+            let message =
+                format!("{} is a container, and this engine needs a program in its own namespace", manifest.name);
+            return Err(TargetError::usage(message, "use engine = \"smoltcp\", or a target that is a program"));
+        }
+        let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
         let mut last = TargetError::unavailable("never started", "");
         // Another process may take the port between our choice and the broker's bind: then another is tried.
         for _ in 0..3 {
             let mut launched = Self {
-                child: None,
+                minder: None,
                 expected_end: false,
+                in_background: false,
                 manifest: manifest.clone(),
                 extra: extra.to_vec(),
-                folder: folder.to_owned(),
-                port: free_port()?,
+                folder: folder.clone(),
+                values: values(manifest, &folder, host(namespace.as_deref()))?,
+                container: container(manifest)?,
                 namespace: namespace.clone(),
+                notes: Vec::new(),
             };
-            match launched.spawn_and_wait() {
+            match launched.first_start() {
                 Ok(()) => return Ok(launched),
                 Err(error) => {
-                    let taken = launched.log_tail().to_lowercase().contains("address already in use");
+                    let log = launched.log_tail().to_lowercase();
+                    let taken = log.contains("address already in use") || log.contains("eaddrinuse");
                     last = error;
-                    if !taken {
+                    if !taken || manifest.launch.port.is_some() {
                         break;
                     }
+                    drop(launched);
+                    let _ = fs::remove_dir_all(scratch(&folder));
                 }
             }
         }
@@ -67,183 +111,365 @@ impl Launched {
     /// Where it listens.
     #[must_use]
     pub fn addr(&self) -> SocketAddr {
-        (host(self.namespace.as_deref()), self.port).into()
+        (host(self.namespace.as_deref()), self.container.as_ref().map_or(self.values.port, |c| c.network.port())).into()
     }
 
-    /// Its process, while it lives.
+    /// Its processes, while it lives.
     #[must_use]
-    pub fn pid(&self) -> Option<u32> {
-        self.child.as_ref().map(Child::id)
+    pub fn processes(&self) -> Vec<u32> {
+        match (&self.container, &self.minder) {
+            (Some(container), Some(_)) => container.root.map(container::processes).unwrap_or_default(),
+            (None, Some(minder)) => minder.below(),
+            (_, None) => Vec::new(),
+        }
+    }
+
+    /// What happened that people should know; each is told once.
+    pub fn take_notes(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.notes)
+    }
+
+    fn first_start(&mut self) -> Result<(), TargetError> {
+        if let Some(port) = self.manifest.launch.port.filter(|port| resources::listeners(*port).is_some()) {
+            let message =
+                format!("port {port}, which {} must have, is {}", self.manifest.name, resources::holder(port));
+            return Err(TargetError::unavailable(message, "end that, or take port out of the manifest"));
+        }
+        self.lay_out()?;
+        self.spawn_and_wait()
+    }
+
+    /// Makes the folders and the configuration, and runs what must run before the first start.
+    fn lay_out(&mut self) -> Result<(), TargetError> {
+        let trouble =
+            |e: std::io::Error| TargetError::unavailable(format!("the broker's folder cannot be made: {e}"), "");
+        for folder in [&self.values.data, &self.values.config] {
+            fs::create_dir_all(folder).map_err(trouble)?;
+        }
+        for file in &self.manifest.launch.config {
+            let text = self.manifest.folder.read(file).map_err(|why| TargetError::usage(why, ""))?;
+            let path = self.values.config.join(file);
+            fs::create_dir_all(path.parent().unwrap_or(&self.values.config)).map_err(trouble)?;
+            fs::write(path, self.values.fill(&text)).map_err(trouble)?;
+        }
+        for words in &self.manifest.launch.prepare {
+            let words: Vec<String> = words.iter().map(|w| self.values.fill(w)).collect();
+            let (log, second) = self.log()?;
+            let mut command = Command::new(&words[0]);
+            command.args(&words[1..]).envs(self.environment()).stdin(Stdio::null()).stdout(log).stderr(second);
+            if !command.status().is_ok_and(|s| s.success()) {
+                let message = format!("{}: {} failed", self.manifest.name, words.join(" "));
+                return Err(TargetError::unavailable(message, self.end_of_log()));
+            }
+        }
+        Ok(())
     }
 
     fn spawn_and_wait(&mut self) -> Result<(), TargetError> {
         self.spawn()?;
-        let (patience, _) = self.manifest.patience();
+        let limit = self.manifest.launch.ready_within;
         let (addr, namespace) = (self.addr(), self.namespace.clone());
-        let waited = within(namespace.as_deref(), || ready::wait(addr, patience, None, || self.died()));
+        let died = || self.died().or_else(|| self.hidden());
+        let waited = within(namespace.as_deref(), || ready::wait(addr, limit, None, died));
         if let Err(why) = waited {
-            let tail = self.log_tail();
+            if self.move_to_host()? {
+                return self.spawn_and_wait();
+            }
+            let mend = self.end_of_log();
+            let port = self.addr().port();
             self.kill();
             let name = &self.manifest.name;
-            let mend = if tail.is_empty() { String::new() } else { format!("the end of its log:\n{tail}") };
-            return Err(TargetError::unavailable(format!("{name} does not answer on port {}: {why}", self.port), mend));
+            let within = format!("{name} does not answer on port {port} within {limit:?}: {why}");
+            return Err(TargetError::unavailable(within, mend));
         }
-        // Whoever answers must be the one we started.
-        let pid = self.pid().unwrap_or(0);
-        let port = self.port;
-        if within(namespace.as_deref(), || Ok(resources::listener_is_of(pid, port))) == Ok(Some(false)) {
+        self.check_ownership()
+    }
+
+    /// Whoever answers must be the one that was started.
+    fn check_ownership(&mut self) -> Result<(), TargetError> {
+        let port = self.addr().port();
+        let processes = self.processes();
+        let look = || Ok(resources::listener_is_of(&processes, port));
+        if self.container.is_none() && within(self.namespace.as_deref(), look) == Ok(Some(false)) {
+            let holder = resources::holder(port);
             self.kill();
-            return Err(TargetError::unavailable(format!("address already in use: port {}", self.port), ""));
+            return Err(TargetError::unavailable(format!("address already in use: port {port} is {holder}"), ""));
         }
         Ok(())
     }
 
     fn spawn(&mut self) -> Result<(), TargetError> {
-        let program = self.manifest.program()?;
-        let trouble = |what: &str, e: std::io::Error| TargetError::unavailable(format!("{what}: {e}"), "");
-        let data = self.folder.join("broker-data");
-        fs::create_dir_all(&data).map_err(|e| trouble("the broker's data folder cannot be made", e))?;
-        let config = self.folder.join("broker.conf");
-        let fill = |text: &str| {
-            text.replace("{port}", &self.port.to_string())
-                .replace("{host}", &self.addr().ip().to_string())
-                .replace("{data}", &data.display().to_string())
-                .replace("{config}", &config.display().to_string())
-                .replace("{user}", &user())
-        };
-        if let Some(template) = self.manifest.config_template()? {
-            fs::write(&config, fill(&template))
-                .map_err(|e| trouble("the broker's configuration cannot be written", e))?;
-        }
-        let log = fs::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(self.log_path())
-            .map_err(|e| trouble("the broker's log cannot be opened", e))?;
-        let second = log.try_clone().map_err(|e| trouble("the broker's log cannot be opened", e))?;
-        let mut command = Command::new(&program);
-        command
-            .args(self.manifest.launch.args.iter().map(|a| fill(a)))
-            .args(&self.extra)
-            .stdin(Stdio::null())
-            .stdout(log)
-            .stderr(second)
-            .process_group(0);
-        // SAFETY: prctl is async-signal-safe and touches nothing of ours.
-        unsafe {
-            command.pre_exec(|| {
-                // If squall dies, however it does, the broker goes too.
-                libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
-                Ok(())
-            });
-        }
-        if let Some(namespace) = &self.namespace {
-            namespace.confine(&mut command);
-        }
-        let name = &self.manifest.name;
-        let child = command.spawn().map_err(|e| trouble(&format!("{name} cannot be started"), e))?;
-        self.child = Some(child);
+        let charge = self.charge()?;
+        let (log, _) = self.log()?;
+        let minder = Minder::start(&charge, &self.environment(), log, self.namespace.as_deref())
+            .map_err(|why| TargetError::unavailable(format!("{} cannot be started: {why}", self.manifest.name), ""))?;
+        self.minder = Some(minder);
         self.expected_end = false;
+        self.in_background = false;
+        if let Some(container) = &mut self.container {
+            container.exists = true;
+            container.root = None;
+        }
         Ok(())
+    }
+
+    /// What the minder is to start.
+    fn charge(&mut self) -> Result<Charge, TargetError> {
+        let arguments = self.manifest.launch.args.iter().map(|a| self.values.fill(a)).chain(self.extra.iter().cloned());
+        let remove = Some(scratch(&self.folder));
+        let Some(container) = &self.container else {
+            let program = self.manifest.program()?.display().to_string();
+            let command = std::iter::once(program).chain(arguments).collect();
+            return Ok(Charge { remove, finally: Vec::new(), command });
+        };
+        let Container { runtime, image, name, network, exists, .. } = container;
+        let command = if *exists {
+            runtime.with(&["start", "--attach", name])
+        } else {
+            let config = (!self.manifest.launch.config.is_empty()).then_some(&*self.values.config);
+            let mut words = runtime.run(name, *network, config, &self.environment());
+            words.push(image.clone());
+            words.extend(arguments);
+            words
+        };
+        Ok(Charge { remove, finally: runtime.with(&["rm", "--force", "--volumes", name]), command })
+    }
+
+    fn environment(&self) -> Vec<(String, String)> {
+        self.manifest.launch.env.iter().map(|(k, v)| (k.clone(), self.values.fill(v))).collect()
+    }
+
+    /// Why a container's broker will never be reached by its published port, if so.
+    fn hidden(&mut self) -> Option<String> {
+        let container = self.container.as_mut()?;
+        if container.root.is_none() {
+            container.root = container.runtime.pid_of(&container.name);
+        }
+        let Network::Published { inside, .. } = container.network else { return None };
+        let root = container.root?;
+        let hidden = container::listens_on_loopback_alone(root, inside);
+        hidden.then(|| "it listens on the loopback of its container alone".to_owned())
+    }
+
+    /// Gives a container whose broker listens on the loopback alone this machine's network; true if that was done.
+    fn move_to_host(&mut self) -> Result<bool, TargetError> {
+        if self.hidden().is_none() {
+            return Ok(false);
+        }
+        self.kill();
+        let Some(container) = &mut self.container else { return Ok(false) };
+        container.runtime.remove(&container.name);
+        let Network::Published { inside, .. } = container.network else { return Ok(false) };
+        if resources::listeners(inside).is_some() {
+            let message = format!(
+                "{} listens on the loopback of its container alone, and port {inside} here is {}",
+                container.image,
+                resources::holder(inside)
+            );
+            return Err(TargetError::unavailable(message, "free that port, or make the broker listen on 0.0.0.0"));
+        }
+        container.network = Network::Host(inside);
+        container.exists = false;
+        self.notes.push(format!(
+            "{} listens on the loopback of its container alone, and was given this machine's network",
+            self.manifest.name
+        ));
+        Ok(true)
     }
 
     fn log_path(&self) -> PathBuf {
         self.folder.join("broker.log")
     }
 
+    fn log(&self) -> Result<(fs::File, fs::File), TargetError> {
+        let opened = fs::OpenOptions::new().create(true).append(true).open(self.log_path());
+        opened
+            .and_then(|log| Ok((log.try_clone()?, log)))
+            .map_err(|e| TargetError::unavailable(format!("the broker's log cannot be opened: {e}"), ""))
+    }
+
     fn log_tail(&self) -> String {
         let text = fs::read(self.log_path()).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
-        let lines: Vec<&str> = text.lines().rev().take(5).collect();
+        let lines: Vec<&str> = text.lines().rev().take(8).collect();
         lines.into_iter().rev().map(|l| format!("    {l}")).collect::<Vec<_>>().join("\n")
+    }
+
+    fn end_of_log(&self) -> String {
+        let tail = self.log_tail();
+        if tail.is_empty() { "its log is empty".into() } else { format!("the end of its log:\n{tail}") }
     }
 
     /// How it ended, if it ended unasked.
     pub fn died(&mut self) -> Option<String> {
-        let status = self.child.as_mut()?.try_wait().ok()??;
-        self.child = None;
+        let life = self.minder.as_mut()?.life();
+        let status = match life {
+            Life::Running => return None,
+            Life::Ended(_) if self.in_background => return None,
+            Life::Ended(status) if status.success() && self.container.is_none() && !self.processes().is_empty() => {
+                self.in_background = true;
+                let name = &self.manifest.name;
+                self.notes.push(format!("{name} went to the background, and is minded there"));
+                return None;
+            }
+            Life::Ended(status) => Some(status),
+            Life::Gone(status) => status,
+        };
         if self.expected_end {
             return None;
         }
-        let how = match (status.code(), status.signal()) {
-            (Some(code), _) => format!("it ended with code {code}"),
-            (_, Some(signal)) => format!("it was ended by signal {signal}"),
-            _ => "it ended".to_owned(),
-        };
-        let tail = self.log_tail();
-        Some(if tail.is_empty() { how } else { format!("{how}; the end of its log:\n{tail}") })
+        self.kill();
+        let how = status.map_or_else(|| "it ended".to_owned(), ending);
+        Some(format!("{how}; {}", self.end_of_log()))
     }
 
-    /// Sends a signal to every process of the tree.
-    pub fn signal_tree(&mut self, signal: i32) {
-        let Some(pid) = self.pid() else { return };
-        for member in resources::tree(pid) {
-            // SAFETY: kill takes numbers only; the tree was just read and our child is not reaped.
-            unsafe {
-                libc::kill(i32::try_from(member).unwrap_or(i32::MAX), signal);
-            }
+    /// Whether its process has ended.
+    fn has_ended(&mut self) -> bool {
+        let Some(minder) = &mut self.minder else { return true };
+        match minder.life() {
+            Life::Running => false,
+            Life::Ended(_) => !self.in_background,
+            Life::Gone(_) => true,
         }
     }
 
-    /// kill -9 of the whole tree.
+    /// Sends a signal to every process of the broker.
+    pub fn signal_tree(&mut self, signal: i32) {
+        for pid in self.processes() {
+            resources::signal(pid, signal);
+        }
+    }
+
+    /// kill -9 of every process of the broker; its data stay.
     pub fn kill(&mut self) {
         self.expected_end = true;
         self.signal_tree(libc::SIGKILL);
-        if let Some(mut child) = self.child.take() {
-            let _ = child.wait();
+        if self.container.is_some() {
+            // The runtime notes the container's end before it can be started again.
+            self.wait_until(RUNTIME, |this| this.minder.as_ref().is_none_or(|m| m.below().is_empty()));
+        }
+        if let Some(minder) = self.minder.take() {
+            minder.end();
         }
     }
 
-    /// Starts it again with the same data, on the same port.
+    /// Starts it again with the same data, on the same port; does not wait until it answers.
     ///
     /// # Errors
-    /// If it does not come back.
+    /// If it cannot be started.
     pub fn start_again(&mut self) -> Result<(), TargetError> {
-        self.spawn_and_wait()
+        self.spawn()
     }
 
-    /// Stops it by its own signal, and kills it if it does not go; says so then.
-    pub fn stop(&mut self) -> Option<String> {
-        let pid = self.pid()?;
-        self.expected_end = true;
-        let tree = resources::tree(pid);
-        let signal = self.manifest.signal().unwrap_or(libc::SIGTERM);
-        // SAFETY: our child is not reaped yet, so that the number is its own.
-        unsafe {
-            libc::kill(i32::try_from(pid).unwrap_or(i32::MAX), libc::SIGCONT);
-            libc::kill(i32::try_from(pid).unwrap_or(i32::MAX), signal);
+    /// Whether it answers, after [`Self::start_again`].
+    ///
+    /// # Errors
+    /// If another process answers in its place.
+    pub fn answers(&mut self) -> Result<bool, TargetError> {
+        let addr = self.addr();
+        if within(self.namespace.as_deref(), || ready::answers(addr)).is_err() {
+            return Ok(false);
         }
-        let (_, patience) = self.manifest.patience();
+        if let Some(container) = &mut self.container {
+            container.root = container.runtime.pid_of(&container.name);
+        }
+        self.check_ownership().map(|()| true)
+    }
+
+    /// How long it may take until it answers.
+    #[must_use]
+    pub fn patience(&self) -> Duration {
+        self.manifest.launch.ready_within
+    }
+
+    /// Stops it by its own signal, and kills it if it does not go.
+    pub fn stop(&mut self) {
+        self.expected_end = true;
+        self.signal_tree(libc::SIGCONT);
+        let (name, signal) = (self.manifest.name.clone(), self.manifest.launch.stop_signal);
+        for pid in self.heads() {
+            resources::signal(pid, signal.number());
+        }
+        let patience = self.manifest.launch.stop_within;
+        if !self.wait_until(patience, Self::has_ended) {
+            self.notes.push(format!("{name} did not stop within {patience:?} of SIG{}, and was killed", signal.name()));
+        } else if !self.wait_until(LEAVING, |this| this.processes().is_empty()) {
+            let left: Vec<String> = self.processes().into_iter().map(resources::name).collect();
+            self.notes.push(format!("{name} left {} running, which was killed", left.join(", ")));
+        }
+        self.kill();
+    }
+
+    /// The processes that the stop signal goes to.
+    fn heads(&self) -> Vec<u32> {
+        match (&self.container, &self.minder) {
+            (Some(container), Some(_)) => container.root.into_iter().collect(),
+            (None, Some(minder)) if self.in_background => minder.below(),
+            (None, Some(minder)) => vec![minder.main],
+            (_, None) => Vec::new(),
+        }
+    }
+
+    fn wait_until(&mut self, limit: Duration, is_so: impl Fn(&mut Self) -> bool) -> bool {
         let clock = Clock::start();
-        let mut said = None;
-        while self.child.as_mut().is_some_and(|c| matches!(c.try_wait(), Ok(None))) {
-            if clock.now() > Instant::ZERO + patience {
-                said = Some(format!(
-                    "{} did not stop within {patience:?} of SIG{}, and was killed",
-                    self.manifest.name, self.manifest.launch.stop_signal
-                ));
-                break;
+        while !is_so(self) {
+            if clock.now() > Instant::ZERO + limit {
+                return false;
             }
             pause(Duration::from_millis(10));
         }
-        self.kill();
-        // Children that outlived their parent; their numbers may only be used if they are still what they were.
-        for member in tree.into_iter().filter(|m| *m != pid && resources::group_of(*m) == Some(pid)) {
-            // SAFETY: as above.
-            unsafe {
-                libc::kill(i32::try_from(member).unwrap_or(i32::MAX), libc::SIGKILL);
-            }
-        }
-        said
+        true
     }
 }
 
 impl Drop for Launched {
     fn drop(&mut self) {
-        if self.child.is_some() {
+        if self.minder.is_some() {
             self.stop();
         }
+        if let Some(container) = self.container.as_ref().filter(|c| c.exists) {
+            container.runtime.remove(&container.name);
+        }
     }
+}
+
+/// How a process ended, in words.
+fn ending(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("it ended with code {code}"),
+        (_, Some(signal)) => format!("it was ended by signal {signal}"),
+        _ => "it ended".to_owned(),
+    }
+}
+
+fn values(manifest: &Manifest, folder: &Path, host: Ipv4Addr) -> Result<Values, TargetError> {
+    let mut values = manifest.values();
+    values.host = Some(host);
+    values.port = manifest.launch.port.map_or_else(free_port, Ok)?;
+    for name in &manifest.launch.ports {
+        values.ports.insert(name.clone(), free_port()?);
+    }
+    values.data = scratch(folder).join("data");
+    values.config = scratch(folder).join("config");
+    Ok(values)
+}
+
+fn container(manifest: &Manifest) -> Result<Option<Container>, TargetError> {
+    let What::Image { name: image, port } = &manifest.launch.what else { return Ok(None) };
+    let runtime = Runtime::find()?;
+    if !runtime.has_image(image) {
+        if manifest.folder.name().is_empty() {
+            runtime.pull(image)?;
+        } else {
+            let message = format!("the image {image} is not on this machine");
+            return Err(TargetError::unavailable(message, manifest.how_to_install()));
+        }
+    }
+    let inside = port.map_or_else(|| runtime.port_of(image), Ok)?;
+    let port = manifest.launch.port.map_or_else(free_port, Ok)?;
+    let name = format!("squall-{}-{port}", std::process::id());
+    let network = Network::Published { port, inside };
+    Ok(Some(Container { runtime, image: image.clone(), name, network, exists: false, root: None }))
 }
 
 /// Where a broker listens that squall starts.
@@ -266,9 +492,4 @@ pub(super) fn within<T: Send>(
 pub(super) fn free_port() -> Result<u16, TargetError> {
     let bound = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|l| l.local_addr());
     bound.map(|a| a.port()).map_err(|e| TargetError::unavailable(format!("no free port: {e}"), ""))
-}
-
-/// The user's name, for configurations that want one.
-fn user() -> String {
-    if rustix::process::geteuid().is_root() { "root".into() } else { std::env::var("USER").unwrap_or_default() }
 }

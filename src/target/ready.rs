@@ -46,6 +46,14 @@ pub fn wait_at(
     }
 }
 
+/// Whether somebody answers a CONNECT there, now.
+///
+/// # Errors
+/// Why not.
+pub fn answers(addr: SocketAddr) -> Result<(), String> {
+    greet(&Endpoint::plain(addr), None).map_err(|(why, _)| why)
+}
+
 /// Waits a moment between two looks at something that has no event to wait for.
 #[allow(clippy::disallowed_methods, reason = "polling a process that is starting or stopping; bounded by a deadline")]
 pub fn pause(time: Duration) {

@@ -35,28 +35,55 @@ pub fn tree(root: u32) -> Vec<u32> {
     all
 }
 
-/// The process group of a process.
+/// The descendants of a process that run; those that have ended and wait for their parent do not count.
 #[must_use]
-pub fn group_of(pid: u32) -> Option<u32> {
-    u32::try_from(field(&stat(pid)?, 5)?).ok()
+pub fn below(root: u32) -> Vec<u32> {
+    let mut all = tree(root);
+    all.remove(0);
+    all.retain(|pid| runs(*pid));
+    all
 }
 
-/// What a process tree uses now; none if the root is not there.
+/// Whether a process is there, and not just waiting for its parent to take note of its end.
 #[must_use]
-pub fn sample(root: u32, at: Instant) -> Option<ResourceSample> {
-    stat(root)?;
+pub fn runs(pid: u32) -> bool {
+    stat(pid).is_some_and(|s| s[0] != "Z")
+}
+
+/// A process's name.
+#[must_use]
+pub fn name(pid: u32) -> String {
+    let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    name.trim_end().to_owned()
+}
+
+/// Sends a signal to a process.
+pub fn signal(pid: u32, signal: i32) {
+    if let Ok(pid) = i32::try_from(pid) {
+        // SAFETY: kill takes numbers only.
+        unsafe {
+            libc::kill(pid, signal);
+        }
+    }
+}
+
+/// What these processes use now, with what their ended children used; none if there are none.
+#[must_use]
+pub fn sample(pids: &[u32], at: Instant) -> Option<ResourceSample> {
     let mut sample =
         ResourceSample { at, cpu: Duration::ZERO, rss: 0, descriptors: Some(0), threads: 0, written: Some(0) };
-    for pid in tree(root) {
+    let mut seen = false;
+    for &pid in pids {
         let Some(stat) = stat(pid) else { continue };
-        let ticks = field(&stat, 14)? + field(&stat, 15)?;
+        seen = true;
+        let ticks: u64 = (14..=17).filter_map(|n| field(&stat, n)).sum();
         sample.cpu += Duration::from_millis(ticks * 1000 / ticks_per_second());
         sample.rss += field(&stat, 24)? * page_size();
         sample.threads += u32::try_from(field(&stat, 20)?).ok()?;
         sample.descriptors = sample.descriptors.zip(descriptors(pid)).map(|(a, b)| a + b);
         sample.written = sample.written.zip(written(pid)).map(|(a, b)| a + b);
     }
-    Some(sample)
+    seen.then_some(sample)
 }
 
 fn descriptors(pid: u32) -> Option<u32> {
@@ -83,10 +110,44 @@ pub fn own_cpu() -> Duration {
     Duration::new(u64::try_from(t.tv_sec).unwrap_or(0), u32::try_from(t.tv_nsec).unwrap_or(0))
 }
 
-/// Whether the socket that listens on a port here (where the calling thread is) belongs to a process tree; none if that cannot be
-/// seen.
+/// Who listens on a port here (where the calling thread is): the processes whose descriptors may be seen; none if nobody listens.
 #[must_use]
-pub fn listener_is_of(root: u32, port: u16) -> Option<bool> {
+pub fn listeners(port: u16) -> Option<Vec<u32>> {
+    let inodes = listening(port);
+    if inodes.is_empty() {
+        return None;
+    }
+    let entries = fs::read_dir("/proc").into_iter().flatten().filter_map(Result::ok);
+    let pids = entries.filter_map(|e| e.file_name().to_string_lossy().parse::<u32>().ok());
+    Some(pids.filter(|pid| holds(*pid, &inodes) == Some(true)).collect())
+}
+
+/// Who holds a port, in words.
+#[must_use]
+pub fn holder(port: u16) -> String {
+    match listeners(port) {
+        None => "nobody listens there now".into(),
+        Some(pids) if pids.is_empty() => "held by a process of another user".into(),
+        Some(pids) => {
+            let names: Vec<String> = pids.iter().map(|p| format!("{} (process {p})", name(*p))).collect();
+            format!("held by {}", names.join(", "))
+        }
+    }
+}
+
+/// Whether the socket that listens on a port belongs to one of these processes; none if that cannot be seen.
+#[must_use]
+pub fn listener_is_of(pids: &[u32], port: u16) -> Option<bool> {
+    let inodes = listening(port);
+    if inodes.is_empty() {
+        return None;
+    }
+    let seen: Vec<bool> = pids.iter().filter_map(|pid| holds(*pid, &inodes)).collect();
+    (!seen.is_empty()).then(|| seen.contains(&true))
+}
+
+/// The sockets that listen on a port, as /proc/PID/fd names them.
+fn listening(port: u16) -> Vec<String> {
     let wanted = format!(":{port:04X}");
     let mut inodes = Vec::new();
     for table in ["/proc/thread-self/net/tcp", "/proc/thread-self/net/tcp6"] {
@@ -98,17 +159,12 @@ pub fn listener_is_of(root: u32, port: u16) -> Option<bool> {
             }
         }
     }
-    if inodes.is_empty() {
-        return None;
-    }
-    let mut seen_any = false;
-    for pid in tree(root) {
-        let Ok(entries) = fs::read_dir(format!("/proc/{pid}/fd")) else { continue };
-        seen_any = true;
-        let links = entries.filter_map(Result::ok).filter_map(|e| fs::read_link(e.path()).ok());
-        if links.into_iter().any(|l| inodes.iter().any(|i| l.as_os_str() == i.as_str())) {
-            return Some(true);
-        }
-    }
-    seen_any.then_some(false)
+    inodes
+}
+
+/// Whether a process has one of these sockets; none if that cannot be seen.
+fn holds(pid: u32, inodes: &[String]) -> Option<bool> {
+    let entries = fs::read_dir(format!("/proc/{pid}/fd")).ok()?;
+    let mut links = entries.filter_map(Result::ok).filter_map(|e| fs::read_link(e.path()).ok());
+    Some(links.any(|l| inodes.iter().any(|i| l.as_os_str() == i.as_str())))
 }

@@ -1,0 +1,152 @@
+//! Every broker that squall launches, really running: a message at each QoS, then kill -9 with 100 messages of its
+//! highest QoS owed to an offline session, and what came back against what its manifest declares.
+#![cfg(feature = "real-brokers")]
+
+mod support;
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use support::{Scratch, run, squall};
+
+/// Checks a broker; `came_back` of 100 messages of `qos`.
+fn check(name: &str, version: &str, qos: u8, came_back: u8) {
+    let output = squall().args(["targets", "check", name, "--kill"]).output().expect("it starts");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    assert!(text.starts_with(&format!("{name} {version}")), "{text}");
+    for qos in 0..=qos {
+        assert!(text.contains(&format!("QoS {qos}: delivered at {qos}")), "{text}");
+    }
+    let owed = format!("100 messages of QoS {qos} owed to an offline session: {came_back} came back");
+    assert!(text.contains(&owed), "{text}");
+    assert!(!text.contains("was killed"), "it stops on its signal and leaves nothing: {text}");
+}
+
+#[test]
+fn reference() {
+    check("reference", env!("CARGO_PKG_VERSION"), 2, 0);
+}
+
+#[test]
+fn mosquitto() {
+    check("mosquitto", "2.", 2, 100);
+}
+
+#[test]
+fn hivemq() {
+    check("hivemq", "2025.5", 2, 100);
+}
+
+#[test]
+fn rabbitmq_3() {
+    check("rabbitmq", "3.1", 1, 100);
+}
+
+#[test]
+fn rabbitmq_4_in_a_container() {
+    check("rabbitmq4", "4.0.5", 1, 100);
+}
+
+#[test]
+fn vertx() {
+    check("vertx", "5.2.3", 2, 0);
+}
+
+#[test]
+fn artemis() {
+    check("artemis", "2.56.0", 2, 100);
+}
+
+#[test]
+fn moquette() {
+    check("moquette", "0.17", 2, 0);
+}
+
+#[test]
+fn mochi() {
+    check("mochi", "2.7.9", 2, 0);
+}
+
+#[test]
+fn aedes() {
+    check("aedes", "1.2.0", 2, 100);
+}
+
+/// The container runtime's command, as squall is told it.
+fn runtime() -> Command {
+    let set = std::env::var("SQUALL_CONTAINER").unwrap_or_else(|_| "podman".into());
+    let mut words = set.split_whitespace();
+    let mut command = Command::new(words.next().expect("a command"));
+    command.args(words);
+    command
+}
+
+/// An image made on the spot from this machine's mosquitto and the libraries that it needs.
+fn mosquitto_image(name: &str, config: &str) {
+    let scratch = Scratch::new();
+    let root = scratch.0.join("root");
+    let libraries = Command::new("ldd").arg("/usr/sbin/mosquitto").output().expect("ldd runs");
+    let libraries = String::from_utf8_lossy(&libraries.stdout).into_owned();
+    let paths = libraries.split_whitespace().filter(|w| w.starts_with('/')).chain(["/usr/sbin/mosquitto"]);
+    for path in paths {
+        let to = root.join(path.trim_start_matches('/'));
+        fs::create_dir_all(to.parent().expect("a folder")).expect("writable");
+        fs::copy(path, &to).expect("it is there");
+    }
+    fs::create_dir_all(root.join("data")).expect("writable");
+    fs::create_dir_all(root.join("etc")).expect("writable");
+    fs::write(root.join("etc/passwd"), "root:x:0:0:root:/:/bin/sh\n").expect("writable");
+    fs::write(root.join("mosquitto.conf"), config).expect("writable");
+    let tar = Command::new("tar").arg("-C").arg(&root).args(["-c", "."]).output().expect("tar runs");
+    let mut import = runtime();
+    import.args(["import", "--change", "CMD [\"/usr/sbin/mosquitto\",\"-c\",\"/mosquitto.conf\"]"]);
+    import.args(["--change", "EXPOSE 1883/tcp", "-", name]).stdin(Stdio::piped()).stdout(Stdio::null());
+    let mut import = import.stderr(Stdio::null()).spawn().expect("the runtime is there");
+    import.stdin.take().expect("piped").write_all(&tar.stdout).expect("it reads");
+    assert!(import.wait().expect("it ends").success());
+}
+
+fn containers() -> String {
+    let output = runtime().args(["ps", "--all", "--format", "{{.Names}} {{.Image}}"]).output().expect("it is there");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Any image by its name: port and readiness found out, killed and started again with its data, seen, and removed.
+#[test]
+fn any_image_runs_is_killed_and_is_removed() {
+    let image = "localhost/squall-test-mosquitto";
+    mosquitto_image(
+        image,
+        "listener 1883\nallow_anonymous true\nuser root\npersistence true\npersistence_location /data/\n\
+         autosave_on_changes true\nautosave_interval 1\n",
+    );
+    let scenario = format!("{}\n[[fault]]\nat = \"2 s\"\nbroker = \"kill\"\nback_after = \"500 ms\"\n", support::SMALL);
+    let r = run(&scenario, &["--target", &format!("container:{image}")]);
+    assert!(matches!(r.code, 0 | 5), "{}\n{}", r.stdout, r.stderr);
+    assert_eq!(r.broken(), Vec::<String>::new(), "{}", r.stdout);
+    assert!(r.report()["broker"]["rss_max"].as_u64().expect("it can be seen") > 1 << 20, "{}", r.stdout);
+    assert!(!containers().contains(image), "{}", containers());
+}
+
+/// A broker that listens on its container's loopback alone, as mosquitto does without a configuration, is reached all the same.
+#[test]
+fn an_image_that_listens_on_its_loopback_alone_gets_the_machines_network() {
+    let image = "localhost/squall-test-hidden";
+    mosquitto_image(image, "listener 21890 127.0.0.1\nallow_anonymous true\nuser root\n");
+    let brokers = Scratch::new();
+    fs::create_dir_all(brokers.0.join("hidden")).expect("writable");
+    let manifest = format!(
+        "name = \"hidden\"\nabout = \"listens on its loopback\"\n[launch]\nimage = \"{image}\"\nimage_port = 21890\n\
+         ready_within = \"30 s\"\nstop_within = \"10 s\"\n"
+    );
+    fs::write(brokers.0.join("hidden/broker.toml"), manifest).expect("writable");
+    let mut command = squall();
+    command.env("SQUALL_BROKERS", Path::new(&brokers.0)).args(["targets", "check", "hidden"]);
+    let output = command.output().expect("it starts");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    assert!(text.contains("127.0.0.1:21890") && text.contains("was given this machine's network"), "{text}");
+    assert!(!containers().contains(image), "{}", containers());
+}

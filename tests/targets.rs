@@ -1,0 +1,211 @@
+//! Brokers that squall launches, and their bad days: no broker but the reference one is needed.
+
+mod support;
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use support::{Scratch, squall};
+
+/// A folder of manifests with one in it, whose processes carry a mark in their environment.
+struct Brokers {
+    scratch: Scratch,
+    mark: String,
+}
+
+impl Brokers {
+    /// `launch` is the content of the manifest's [launch]; the reference broker is `{squall} broker --listen 127.0.0.1:{port}`.
+    fn with(launch: &str) -> Self {
+        let scratch = Scratch::new();
+        let mark = scratch.0.file_name().expect("a name").to_string_lossy().into_owned();
+        let this = Self { scratch, mark };
+        let env = format!("env = {{ SQUALL_MARK = \"{}\" }}\n", this.mark);
+        this.write(&format!("name = \"it\"\nabout = \"a broker with a bad day\"\n[launch]\n{env}{launch}\n"));
+        this
+    }
+
+    fn write(&self, manifest: &str) {
+        fs::create_dir_all(self.scratch.0.join("it")).expect("a folder");
+        fs::write(self.scratch.0.join("it/broker.toml"), manifest).expect("writable");
+    }
+
+    fn command(&self) -> Command {
+        let mut command = squall();
+        command.env("SQUALL_BROKERS", &self.scratch.0).env("TMPDIR", &self.scratch.0);
+        command
+    }
+
+    fn check(&self) -> (i32, String) {
+        said(&self.command().args(["targets", "check", "it"]).output().expect("it starts"))
+    }
+
+    /// How many processes have the mark, minders included.
+    fn processes(&self) -> usize {
+        let mark = format!("SQUALL_MARK={}\0", self.mark);
+        let entries = fs::read_dir("/proc").expect("readable").filter_map(Result::ok);
+        let environments = entries.filter_map(|e| fs::read(e.path().join("environ")).ok());
+        environments.filter(|e| String::from_utf8_lossy(e).contains(&mark)).count()
+    }
+}
+
+fn said(output: &Output) -> (i32, String) {
+    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    (output.status.code().unwrap_or(-1), text)
+}
+
+/// A shell script as a broker, with times for the impatient.
+fn script(text: &str) -> String {
+    format!(
+        "program = \"sh\"\nargs = [\"-c\", \"\"\"{text}\"\"\"]\nready_within = \"10 s\"\nstop_within = \"400 ms\"\nstop_signal = \"TERM\""
+    )
+}
+
+const BROKER: &str = "{squall} broker --listen 127.0.0.1:{port}";
+
+#[test]
+fn every_mistake_of_a_manifest_is_shown_at_once_with_its_place() {
+    let brokers = Brokers::with("");
+    brokers.write(
+        "name = \"other\"\n[install]\nbuilt = 3\n[launch]\nprogram = \"x\"\nimage = \"y\"\nargs = [\"{prot}\"]\n\
+         stop_signal = \"SIGTERM\"\nready_within = \"soon\"\n[declares]\nmqtt = [\"4\"]\nmax_qos = 3\ndurability = \"much\"\n",
+    );
+    let (code, text) = brokers.check();
+    assert_eq!(code, 3, "{text}");
+    for (place, message) in [
+        ("1 | name = \"other\"", "its folder has another name"),
+        ("", "about is missing"),
+        ("3 | built = 3", "did you mean build?"),
+        ("4 | [launch]", "this says twice what is started"),
+        ("7 | args = [\"{prot}\"]", "did you mean {port}?"),
+        ("8 | stop_signal = \"SIGTERM\"", "known: TERM, INT, QUIT, HUP"),
+        ("9 | ready_within = \"soon\"", "expected a time"),
+        ("", "stop_within is missing"),
+        ("11 | mqtt = [\"4\"]", "there is no MQTT 4"),
+        ("12 | max_qos = 3", "expected a whole number from 0 to 2"),
+        ("13 | durability = \"much\"", "durability cannot be this"),
+    ] {
+        assert!(text.contains(place) && text.contains(message), "{place}, {message}:\n{text}");
+    }
+    assert!(text.contains("12 errors") || text.contains("11 errors"), "{text}");
+}
+
+#[test]
+fn a_broker_that_never_answers_is_given_up_with_the_end_of_its_log() {
+    let brokers = Brokers::with(&script("echo I am thinking; sleep 600").replace("10 s", "300 ms"));
+    let (code, text) = brokers.check();
+    assert_eq!(code, 4, "{text}");
+    assert!(text.contains("does not answer") && text.contains("    I am thinking"), "{text}");
+    assert_eq!(brokers.processes(), 0);
+}
+
+#[test]
+fn a_broker_that_dies_at_once_says_how_and_why() {
+    let brokers = Brokers::with(&script("echo no licence; exit 3"));
+    let (code, text) = brokers.check();
+    assert_eq!(code, 4, "{text}");
+    assert!(text.contains("it ended with code 3") && text.contains("    no licence"), "{text}");
+}
+
+#[test]
+fn a_broker_that_ignores_its_signal_is_killed_and_that_is_said() {
+    let brokers = Brokers::with(&script(&format!("trap '' TERM; {BROKER} & while true; do wait; done")));
+    let (code, text) = brokers.check();
+    assert_eq!(code, 0, "{text}");
+    assert!(text.contains("did not stop within 400ms of SIGTERM, and was killed"), "{text}");
+    assert_eq!(brokers.processes(), 0);
+}
+
+#[test]
+fn a_broker_that_goes_to_the_background_is_minded_there() {
+    let brokers = Brokers::with(&script(&format!("setsid {BROKER} & exit 0")));
+    let (code, text) = brokers.check();
+    assert_eq!(code, 0, "{text}");
+    assert!(text.contains("QoS 2: delivered at 2") && text.contains("went to the background"), "{text}");
+    assert_eq!(brokers.processes(), 0);
+}
+
+#[test]
+fn what_a_broker_leaves_is_killed_and_named() {
+    let brokers = Brokers::with(&script(&format!("setsid sleep 600 & exec {BROKER}")));
+    let (code, text) = brokers.check();
+    assert_eq!(code, 0, "{text}");
+    assert!(text.contains("left sleep running, which was killed"), "{text}");
+    assert_eq!(brokers.processes(), 0);
+}
+
+#[test]
+fn a_fixed_port_that_is_taken_is_named_with_its_holder() {
+    let holder = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = holder.local_addr().expect("bound").port();
+    let brokers = Brokers::with(&format!("{}\nport = {port}", script(BROKER)));
+    let (code, text) = brokers.check();
+    assert_eq!(code, 4, "{text}");
+    let process = format!("(process {})", std::process::id());
+    assert!(text.contains(&format!("port {port}")) && text.contains(&process), "{text}");
+}
+
+/// Until `is_so`, within 30 s.
+#[allow(clippy::disallowed_methods, reason = "polling processes that start or end; bounded")]
+fn wait(what: &str, is_so: &dyn Fn() -> bool) {
+    for _ in 0..1500 {
+        if is_so() {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    panic!("{what}");
+}
+
+/// Squall itself ends by `signal` in the middle of a run, with a broker that has a daemon beside it.
+fn nothing_is_left_after(signal: i32) {
+    let brokers = Brokers::with(&script(&format!("setsid sleep 600 & exec {BROKER}")));
+    let scenario = "duration = \"60 s\"\n[fleet.s]\nsensors = 1\npublish = { topic = \"t\", every = \"1 s\" }\n";
+    let file = brokers.scratch.file("long.toml", scenario);
+    let out = brokers.scratch.0.join("reports");
+    let mut command = brokers.command();
+    command.arg("run").arg(file).args(["--target", "it", "--out"]).arg(&out);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
+    let data = |out: &Path| {
+        fs::read_dir(out).is_ok_and(|mut d| d.any(|e| e.expect("an entry").path().join("broker-data").exists()))
+    };
+    // Minder, sleep and broker.
+    wait("the broker starts", &|| brokers.processes() >= 3 && data(&out));
+    // SAFETY: our own child, which is not reaped yet.
+    unsafe {
+        libc::kill(i32::try_from(child.id()).expect("small"), signal);
+    }
+    wait("nothing is left", &|| brokers.processes() == 0 && !data(&out));
+    let _ = child.wait();
+}
+
+#[test]
+fn nothing_is_left_when_squall_is_killed() {
+    nothing_is_left_after(libc::SIGKILL);
+}
+
+#[test]
+fn nothing_is_left_when_squall_aborts() {
+    nothing_is_left_after(libc::SIGABRT);
+}
+
+#[test]
+fn a_container_runtime_that_is_gone_is_an_error_and_no_hang() {
+    let mut command = squall();
+    command.env("SQUALL_CONTAINER", "/nowhere/podman --quiet").args(["targets", "check", "container:any"]);
+    let (code, text) = said(&command.output().expect("it starts"));
+    assert_eq!(code, 4, "{text}");
+    assert!(text.contains("no container runtime answers (/nowhere/podman --quiet: "), "{text}");
+}
+
+#[test]
+fn the_rehearsal_for_ibm_mq_says_so_and_refuses_mqtt_5() {
+    let (code, text) = said(&squall().args(["targets", "check", "ibm-mq-rehearsal"]).output().expect("it starts"));
+    assert_eq!(code, 0, "{text}");
+    assert!(text.contains("a rehearsal: this is squall's reference broker"), "{text}");
+    let scenario = "duration = \"1 s\"\ndrain = \"1 s\"\n[fleet.s]\nsensors = 1\nmqtt = \"5.0\"\n\
+                    publish = { topic = \"t\", qos = 1, every = \"100 ms\" }\n";
+    let r = support::run(scenario, &["--target", "ibm-mq-rehearsal"]);
+    assert_eq!(r.report()["total"]["counts"]["acked"], 0, "{}", r.stdout);
+    assert!(r.stdout.contains("a rehearsal"), "{}", r.stdout);
+}
