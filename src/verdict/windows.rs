@@ -49,8 +49,9 @@ impl Judge {
             self.receivers[c].memory_lost = false; // there is nothing left to be repeated
             self.publishers[c].received = Runs::new();
         }
+        // The broker was there when the last CONNECT that it answered had been sent; how long after that, a late arrival does not tell.
         let expired = match self.promises.clients[c].session {
-            SessionPromise::Persistent(Some(lasts)) => state.may_exist && seen.since(state.heard) >= lasts,
+            SessionPromise::Persistent(Some(lasts)) => state.may_exist && seen.since(state.since) >= lasts,
             _ => false,
         };
         if present && state.doubtful {
