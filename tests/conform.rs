@@ -128,9 +128,9 @@ fn known_deviations_are_told_apart_from_breaches_and_from_what_is_mended() {
     let scratch = Scratch::new();
     let folder = scratch.0.join("odd");
     std::fs::create_dir_all(&folder).expect("a folder");
-    let manifest = include_str!("../broker-under-test/reference/broker.toml")
-        .replace("name = \"reference\"", "name = \"odd\"")
-        .replace("127.0.0.1:{port}\"", "127.0.0.1:{port}\", \"--defect\", \"keep-retained:1\"");
+    let manifest = "name = \"odd\"\nabout = \"a broker with a bug\"\n[launch]\nprogram = \"{squall}\"\n\
+                    args = [\"broker\", \"--listen\", \"127.0.0.1:{port}\", \"--defect\", \"keep-retained:1\"]\n\
+                    stop_signal = \"TERM\"\nready_within = \"10 s\"\nstop_within = \"5 s\"\n";
     let known = "[[deviates]]\nmqtt = \"3.1.1\"\nstatement = \"3.3.1-10\"\nreason = \"it forgets nothing\"\n\
                  [[deviates]]\nmqtt = \"3.1.1\"\nstatement = \"3.12.4-1\"\ncase = \"ping\"\nreason = \"it was mute\"\n";
     std::fs::write(folder.join("broker.toml"), format!("{manifest}\n{known}")).expect("writable");
