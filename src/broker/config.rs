@@ -1,5 +1,6 @@
 //! What a broker is made with: what it offers, and where its patience ends.
 
+use super::access::Access;
 use super::defects::Defects;
 use crate::mqtt::Version;
 use crate::time::Duration;
@@ -40,6 +41,8 @@ pub struct Config {
     pub connect_timeout: Duration,
     /// MQTT versions served.
     pub versions: Vec<Version>,
+    /// Who may do what.
+    pub access: Access,
     /// Deliberate bugs.
     pub defects: Defects,
 }
@@ -63,6 +66,7 @@ impl Default for Config {
             session_expiry_maximum: u32::MAX,
             connect_timeout: Duration::from_secs(30),
             versions: vec![Version::V31, Version::V311, Version::V5],
+            access: Access::default(),
             defects: Defects::default(),
         }
     }

@@ -1,5 +1,6 @@
 //! CONNECT: sessions, take-over, wills, and what the broker says of itself.
 
+use super::access::Right;
 use super::connection::Will;
 use super::core::{Broker, ConnId, Timer};
 use super::defects::Defect;
@@ -34,6 +35,7 @@ impl Broker {
         session.connection = Some(conn);
         session.expiry = expiry;
         session.ends_at = None;
+        self.store_session(index);
         self.set_up_connection(conn, c, index);
         self.note(conn, 1, || {
             let session = if present { "its session was there" } else { "a new session" };
@@ -43,7 +45,7 @@ impl Broker {
         self.resume(index, now);
     }
 
-    fn refusal(&self, c: &Connect<'_>) -> Option<Refusal> {
+    fn refusal(&mut self, c: &Connect<'_>) -> Option<Refusal> {
         if !self.config.versions.contains(&c.version) {
             return Some(Refusal(0x84, 1, "MQTT version not served [MQTT-3.1.2-2]"));
         }
@@ -52,6 +54,14 @@ impl Broker {
         }
         if c.properties.find(|p| matches!(p, Property::AuthenticationMethod(_)).then_some(())).is_some() {
             return Some(Refusal(0x8C, 5, "no such authentication method [MQTT-4.12.0-1]"));
+        }
+        if !self.config.access.admits(c.user_name, c.password) {
+            return Some(Refusal(0x86, 4, "wrong user name or password"));
+        }
+        if let Some(will) = c.will
+            && !self.config.access.allows(Right::Write, c.user_name, c.client_id, will.topic)
+        {
+            return Some(Refusal(0x87, 5, "not allowed to publish its will"));
         }
         let will_qos = c.will.map_or(QoS::AtMostOnce, |w| w.qos);
         if c.version == Version::V5 && will_qos as u8 > self.config.max_qos {
@@ -89,7 +99,9 @@ impl Broker {
         let forget = existing.is_some() && !clean && self.config.defects.strikes(Defect::ForgetSession);
         match existing {
             Some(index) if !clean && !forget => {
-                self.delayed_wills.remove(&index); // it came back in time [MQTT-3.1.3-9]
+                if self.delayed_wills.remove(&index).is_some() {
+                    self.forget_will(client_id); // it came back in time [MQTT-3.1.3-9]
+                }
                 (index, true)
             }
             Some(index) => {
@@ -102,11 +114,15 @@ impl Broker {
 
     fn set_up_connection(&mut self, conn: ConnId, c: &Connect<'_>, session: u32) {
         let will = c.will.map(|w| self.will(&w, session));
+        if let (Some(journal), Some(will)) = (&mut self.journal, &will) {
+            journal.will(&will.message.from, Some(will), None);
+        }
         let keep_alive = self.keep_alive(c);
         let config = &self.config;
         let Some(connection) = self.connections.get_mut(&conn) else { return };
         connection.session = Some(session);
         connection.will = will;
+        connection.user = c.user_name.filter(|_| config.access.has_users()).map(Into::into);
         connection.patience = Duration::from_millis(u64::from(keep_alive) * 1500);
         connection.window = usize::from(config.window);
         for property in c.properties.iter() {
@@ -128,7 +144,7 @@ impl Broker {
         if c.version == Version::V5 && most > 0 && too_long { most } else { c.keep_alive }
     }
 
-    fn will(&self, w: &crate::mqtt::packet::Will<'_>, session: u32) -> Will {
+    fn will(&mut self, w: &crate::mqtt::packet::Will<'_>, session: u32) -> Will {
         let mut properties = PropertiesBuf::default();
         let (mut delay, mut expiry) = (0, None);
         for property in w.properties.iter() {
@@ -143,7 +159,9 @@ impl Broker {
             }
         }
         let properties: Box<[u8]> = properties.as_properties().as_bytes().into();
+        self.numbers += 1;
         let message = Message {
+            number: self.numbers,
             topic: w.topic.into(),
             payload: w.payload.into(),
             qos: w.qos,

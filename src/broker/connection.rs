@@ -43,6 +43,8 @@ pub(super) struct Connection {
     pub aliases_used: BTreeMap<Box<str>, u16>,
     pub alias_maximum: u16,
     pub will: Option<Will>,
+    /// Who its client says he is, if somebody asked.
+    pub user: Option<Box<str>>,
 }
 
 /// A will that waits.
@@ -75,6 +77,7 @@ impl Connection {
             aliases_used: BTreeMap::new(),
             alias_maximum: 0,
             will: None,
+            user: None,
         }
     }
 

@@ -2,11 +2,13 @@
 
 use super::Config;
 use super::connection::{Connection, MAX_CONNECT, Will};
+use super::journal::Journal;
 use super::notes::{self, Notes};
 use super::retained::Retained;
 use super::router::{Match, Router};
 use super::sabotage::Sabotage;
 use super::session::Session;
+use super::sys::{Counts, Schedule};
 use crate::mqtt::codec::{self, Sender};
 use crate::mqtt::error::DecodeError;
 use crate::mqtt::packet::{Ack, Codes, ConnAck, Packet, Reason};
@@ -48,12 +50,14 @@ pub(super) enum Timer {
     SessionEnd(u32),
     /// When a delayed will may be due.
     Will(u32),
+    /// When the `$SYS` tree is due.
+    Report,
 }
 
 /// The broker.
 ///
 /// Calling order: `handle_*`, then [`Broker::poll_output`] until none; [`Broker::handle_deadline`] when
-/// [`Broker::next_deadline`] has come.
+/// [`Broker::next_deadline`] has come. If anything is to survive, [`Broker::take_changes`] before each `poll_output`.
 #[derive(Debug)]
 pub struct Broker {
     pub(super) config: Config,
@@ -68,6 +72,10 @@ pub struct Broker {
     dirty: VecDeque<ConnId>,
     closes: VecDeque<ConnId>,
     pub(super) assigned_ids: u64,
+    /// Messages so far.
+    pub(super) numbers: u64,
+    /// What must survive the broker's end; none if nothing must.
+    pub(super) journal: Option<Journal>,
     /// Bytes of all messages that are kept anywhere.
     pub(super) kept: Arc<AtomicUsize>,
     /// Bytes of all unfinished packets, and of all output that owners could not send.
@@ -78,6 +86,9 @@ pub struct Broker {
     pub(super) matches: Vec<Match>,
     pub(super) sabotage: Sabotage,
     pub(super) notes: Notes,
+    pub(super) counts: Counts,
+    /// None: there is no `$SYS` tree.
+    pub(super) sys: Option<Schedule>,
 }
 
 impl Broker {
@@ -97,6 +108,8 @@ impl Broker {
             dirty: VecDeque::new(),
             closes: VecDeque::new(),
             assigned_ids: 0,
+            numbers: 0,
+            journal: None,
             kept: Arc::default(),
             partial: 0,
             unsent: 0,
@@ -104,6 +117,8 @@ impl Broker {
             matches: Vec::new(),
             sabotage: Sabotage::default(),
             notes: Notes::default(),
+            counts: Counts::default(),
+            sys: None,
         }
     }
 
@@ -124,6 +139,7 @@ impl Broker {
 
     /// Bytes came.
     pub fn handle_bytes(&mut self, conn: ConnId, bytes: &[u8], now: Instant) {
+        self.counts.bytes_received += bytes.len() as u64;
         let Some(connection) = self.connections.get_mut(&conn) else { return };
         if connection.partial.is_empty() {
             let used = self.packets(conn, bytes, now);
@@ -189,6 +205,7 @@ impl Broker {
                         self.end_session(session, now);
                     }
                 }
+                Timer::Report => self.report(now),
                 Timer::Will(session) => {
                     if self.delayed_wills.get(&session).is_some_and(|(due, _)| *due <= now) {
                         self.fire_delayed_will(session, now);
@@ -230,6 +247,7 @@ impl Broker {
     /// Moves a connection's output to the end of `into`, and gives its buffer back to it.
     pub fn take_output(&mut self, conn: ConnId, into: &mut Vec<u8>) {
         if let Some(connection) = self.connections.get_mut(&conn) {
+            self.counts.bytes_sent += connection.out.len() as u64;
             into.append(&mut connection.out);
             if connection.out.capacity() > 4096 {
                 connection.out = Vec::new();
@@ -271,6 +289,7 @@ impl Broker {
                 Ok(Some((packet, length))) => {
                     used += length;
                     connection.last_packet = now;
+                    self.counts.received += 1;
                     self.work.packets += 1;
                     self.work.kept += u64::from(changes_what_is_kept(&packet));
                     self.packet(conn, &packet, now);
@@ -337,6 +356,7 @@ impl Broker {
         let before = connection.out.len();
         codec::encode(packet, connection.version, &mut connection.out);
         let fits = connection.out.len() - before <= connection.max_packet;
+        self.counts.sent += u64::from(fits);
         if !fits {
             connection.out.truncate(before);
         }

@@ -11,7 +11,7 @@ use crate::time::Instant;
 
 impl Broker {
     /// Sends a message to a session, or queues it, or (QoS 0) drops it where nobody is or takes it.
-    pub(super) fn enqueue(&mut self, index: u32, delivery: Delivery, now: Instant) {
+    pub(super) fn enqueue(&mut self, index: u32, mut delivery: Delivery, now: Instant) {
         let unsent = self.all_unsent();
         let Some(session) = self.sessions.get_mut(index as usize).and_then(Option::as_mut) else { return };
         let connection = session.connection.and_then(|c| self.connections.get(&c));
@@ -26,6 +26,9 @@ impl Broker {
             return;
         }
         if session.waiting.len() < self.config.queue_limit {
+            if let Some(journal) = &mut self.journal {
+                journal.owed(session, &mut delivery, None);
+            }
             session.waiting.push_back(delivery);
         }
         self.pump(index, now);
@@ -43,18 +46,31 @@ impl Broker {
             if !open || session.waiting.is_empty() || !Self::has_room(&self.config, connection, unsent) {
                 return;
             }
-            let Some(delivery) = session.waiting.pop_front() else { return };
+            let Some(mut delivery) = session.waiting.pop_front() else { return };
             if delivery.is_expired(now) {
+                self.over(index, &delivery);
                 continue;
             }
             let Some(id) = session.free_id() else { return session.waiting.push_front(delivery) };
-            session.in_flight.push_back(InFlight { id, stage: Stage::Published, delivery: delivery.clone() });
+            let stage = Stage::Published;
+            if let Some(journal) = &mut self.journal {
+                journal.owed(session, &mut delivery, Some((id, stage)));
+            }
+            session.in_flight.push_back(InFlight { id, stage, delivery: delivery.clone() });
             if !self.write_publish(conn, &delivery, Some(id), false, now) {
                 // Too large for this client: as if it had been sent and acknowledged [MQTT-3.1.2-25].
                 if let Some(session) = self.session_mut(index) {
-                    session.in_flight.retain(|f| f.id != id);
+                    session.in_flight.pop_back();
                 }
+                self.over(index, &delivery);
             }
+        }
+    }
+
+    /// A message is owed no more.
+    fn over(&mut self, index: u32, delivery: &Delivery) {
+        if let (Some(journal), Some(Some(session))) = (&mut self.journal, self.sessions.get(index as usize)) {
+            journal.delivered(session, delivery);
         }
     }
 
@@ -82,6 +98,7 @@ impl Broker {
             payload: &d.message.payload,
         };
         let sent = self.send(conn, &Packet::Publish(publish));
+        self.counts.delivered += u64::from(sent);
         if let (true, Some((number, true)), Some(connection)) = (sent, alias, self.connections.get_mut(&conn)) {
             connection.aliases_used.insert(d.message.topic.clone(), number);
         }
@@ -119,11 +136,15 @@ impl Broker {
         if ack.reason >= 0x80 {
             return self.finish(index, ack.packet_id, QoS::ExactlyOnce, Stage::Published, now);
         }
-        let Some(session) = self.session_mut(index) else { return };
+        let Some(Some(session)) = self.sessions.get_mut(index as usize) else { return };
         let Some(conn) = session.connection else { return };
         let known = session.position(ack.packet_id, QoS::ExactlyOnce);
         if let Some(at) = known {
             session.in_flight[at].stage = Stage::Released;
+            if let Some(journal) = &mut self.journal {
+                let mut delivery = session.in_flight[at].delivery.clone();
+                journal.owed(session, &mut delivery, Some((ack.packet_id, Stage::Released)));
+            }
         }
         let reason = if known.is_some() || !self.is_v5(conn) { 0 } else { 0x92 };
         let answer = Ack { packet_id: ack.packet_id, reason, properties: Properties::EMPTY };
@@ -140,7 +161,9 @@ impl Broker {
             && let Some(at) = session.position(id, qos)
             && session.in_flight[at].stage == stage
         {
-            session.in_flight.remove(at);
+            if let Some(done) = session.in_flight.remove(at) {
+                self.over(index, &done.delivery);
+            }
             self.pump(index, now);
         }
     }

@@ -1,5 +1,6 @@
 //! The life of sessions and wills: how they begin, are left, and end.
 
+use super::connection::Will;
 use super::core::{Broker, ConnId, Timer};
 use super::defects::Defect;
 use super::session::Session;
@@ -27,6 +28,9 @@ impl Broker {
             let (share, proper) = super::subscribe::parts(filter);
             self.router.unsubscribe(proper, share, index);
         }
+        if let Some(journal) = &mut self.journal {
+            journal.session_gone(&session);
+        }
         self.sabotage.forget_session(index);
         self.by_client.remove(&session.client_id);
         self.free_sessions.push(index);
@@ -48,9 +52,17 @@ impl Broker {
             session.in_flight.clear();
         }
         let expiry = session.expiry;
+        if let Some(will) = &will
+            && !with_will
+        {
+            self.forget_will(&will.message.from.clone());
+        }
         if let Some(will) = will.filter(|_| with_will) {
             let delay = will.delay.min(expiry);
             let due = now + Duration::from_secs(delay.into());
+            if let Some(journal) = &mut self.journal {
+                journal.will(&will.message.from, Some(&will), Some(due));
+            }
             self.delayed_wills.insert(index, (due, will));
             if delay == 0 {
                 self.fire_delayed_will(index, now);
@@ -59,7 +71,7 @@ impl Broker {
             }
         }
         match expiry {
-            0 => self.end_session(index, now),
+            0 => return self.end_session(index, now),
             u32::MAX => {}
             seconds => {
                 let end = now + Duration::from_secs(seconds.into());
@@ -69,14 +81,33 @@ impl Broker {
                 self.arm(Some(end), Timer::SessionEnd(index));
             }
         }
+        self.store_session(index);
     }
 
-    /// Publishes a session's will; its expiry counts from now (section 3.1.3.2.4).
-    pub(super) fn fire_delayed_will(&mut self, session: u32, now: Instant) {
-        if let Some((_, mut will)) = self.delayed_wills.remove(&session) {
-            will.message.expires = will.expiry.map(|s| now + Duration::from_secs(s.into()));
-            self.publish_message(will.message, session, now);
+    /// What must survive of a session itself has changed.
+    pub(super) fn store_session(&mut self, index: u32) {
+        if let (Some(journal), Some(Some(session))) = (&mut self.journal, self.sessions.get_mut(index as usize)) {
+            journal.session(session);
         }
+    }
+
+    pub(super) fn forget_will(&mut self, client_id: &str) {
+        if let Some(journal) = &mut self.journal {
+            journal.will(client_id, None, None);
+        }
+    }
+
+    pub(super) fn fire_delayed_will(&mut self, session: u32, now: Instant) {
+        if let Some((_, will)) = self.delayed_wills.remove(&session) {
+            self.publish_will(will, session, now);
+        }
+    }
+
+    /// Publishes a will; its expiry counts from now (section 3.1.3.2.4).
+    pub(super) fn publish_will(&mut self, mut will: Will, session: u32, now: Instant) {
+        self.forget_will(&will.message.from.clone());
+        will.message.expires = will.expiry.map(|s| now + Duration::from_secs(s.into()));
+        self.publish_message(will.message, session, now);
     }
 
     /// [MQTT-3.14.4-3] the will is discarded (5.0: with reason 0x00 alone); 5.0 may set a new expiry, not from zero.

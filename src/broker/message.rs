@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// One application message.
 #[derive(Clone, Debug)]
 pub(super) struct Message {
+    /// Its own, within this broker.
+    pub number: u64,
     pub topic: Box<str>,
     pub payload: Box<[u8]>,
     pub qos: QoS,
@@ -63,6 +65,8 @@ pub(super) struct Delivery {
     pub retain: bool,
     /// Subscription identifiers of all matching subscriptions [MQTT-3.3.4-3..5].
     pub identifiers: Vec<u32>,
+    /// Number of its record in the journal; 0: none.
+    pub record: u64,
 }
 
 impl Delivery {

@@ -1,5 +1,6 @@
 //! What clients publish: taken in, acknowledged, and routed to the sessions that it is for.
 
+use super::access::Right;
 use super::core::{Broker, ConnId};
 use super::defects::Defect;
 use super::message::{Charge, Delivery, Message};
@@ -25,8 +26,11 @@ impl Broker {
             Some(id) if p.qos == QoS::ExactlyOnce => {
                 // Until PUBREL each repeat gets PUBREC and goes no further [MQTT-4.3.3-10], over reconnects too.
                 let limit = usize::from(if v5 { self.config.receive_maximum } else { u16::MAX });
-                let Some(state) = self.session_mut(session) else { return };
+                let Some(Some(state)) = self.sessions.get_mut(session as usize) else { return };
                 let fresh = state.received.insert(id);
+                if let (true, Some(journal)) = (fresh, &mut self.journal) {
+                    journal.received(state, id, true);
+                }
                 if state.received.len() > limit {
                     return self.end(conn, 0x93, "more than Receive Maximum at a time [MQTT-3.3.4-9]", now);
                 }
@@ -36,20 +40,36 @@ impl Broker {
         };
         let refusal = if fresh { self.take_in(session, p, topic, now) } else { None };
         match refusal {
-            Some((reason, why)) if !v5 => self.end(conn, reason, why, now), // 3.1.1: [MQTT-3.3.5-2]
+            // 3.1.1 [MQTT-3.3.5-2]: acknowledged as if it were allowed; closed if there is no memory for it.
+            Some((0x97, why)) if !v5 => self.end(conn, 0x97, why, now),
+            Some(_) if !v5 => self.acknowledge(conn, session, p, None),
             refusal => self.acknowledge(conn, session, p, refusal),
         }
     }
 
+    /// Why this session's client may not publish to that topic. Nobody but the broker speaks under `$SYS` (section 4.7.2).
+    fn refuses_publication(&self, session: u32, topic: &str) -> Option<Refusal> {
+        let state = self.session(session)?;
+        let user = state.connection.and_then(|c| self.connections.get(&c)).and_then(|c| c.user.as_deref());
+        let allowed = self.config.access.allows(Right::Write, user, &state.client_id, topic);
+        (!allowed || topic.starts_with("$SYS/")).then_some((0x87, "not allowed to publish to this topic"))
+    }
+
     /// Routes a message, or says why not.
     fn take_in(&mut self, session: u32, p: &Publish<'_>, topic: Box<str>, now: Instant) -> Option<Refusal> {
+        self.counts.published += 1;
+        if let Some(refusal) = self.refuses_publication(session, &topic) {
+            return Some(refusal);
+        }
         let variable = topic.len() + p.payload.len() + p.properties.as_bytes().len();
         if !self.has_memory_for(variable) {
             return Some((0x97, "the broker's memory is full"));
         }
         let from = Arc::clone(&self.session(session)?.client_id);
         let expiry = p.properties.find(|p| if let Property::MessageExpiryInterval(s) = p { Some(s) } else { None });
+        self.numbers += 1;
         let message = Message {
+            number: self.numbers,
             topic,
             payload: p.payload.into(),
             qos: p.qos,
@@ -71,10 +91,8 @@ impl Broker {
         let (reason, why) = refusal.unwrap_or((0, ""));
         let ack = Ack { packet_id, reason, properties: Properties::EMPTY };
         if p.qos == QoS::ExactlyOnce {
-            if reason >= 0x80
-                && let Some(state) = self.session_mut(session)
-            {
-                state.received.remove(&packet_id); // [MQTT-4.3.3-9] a refused identifier is free again
+            if reason >= 0x80 {
+                self.release(session, packet_id); // a refused identifier is free again
             }
             self.send_ack(conn, why, &Packet::PubRec(ack));
         } else {
@@ -125,10 +143,20 @@ impl Broker {
     }
 
     pub(super) fn pubrel(&mut self, conn: ConnId, session: u32, ack: &Ack<'_>) {
-        let known = self.session_mut(session).is_some_and(|s| s.received.remove(&ack.packet_id));
+        let known = self.release(session, ack.packet_id);
         let reason = if known || !self.is_v5(conn) { 0 } else { 0x92 };
         let answer = Ack { packet_id: ack.packet_id, reason, properties: Properties::EMPTY };
         self.send(conn, &Packet::PubComp(answer)); // [MQTT-4.3.3-11]
+    }
+
+    /// A QoS 2 identifier is over; whether it was known.
+    fn release(&mut self, session: u32, id: PacketId) -> bool {
+        let Some(Some(state)) = self.sessions.get_mut(session as usize) else { return false };
+        let known = state.received.remove(&id);
+        if let (true, Some(journal)) = (known, &mut self.journal) {
+            journal.received(state, id, false);
+        }
+        known
     }
 
     /// Hands a message to every session it matches [MQTT-4.5.0-1], and keeps it if it is to be retained.
@@ -149,6 +177,7 @@ impl Broker {
                 qos: m.qos.min(message.qos), // [MQTT-3.8.4-6], 5.0: [MQTT-3.8.4-8]
                 retain: m.retain_as_published && message.retain, // [MQTT-3.3.1-12] [MQTT-3.3.1-13]
                 identifiers: m.identifiers,
+                record: 0,
             };
             self.hand_over(m.session, delivery, now);
         }

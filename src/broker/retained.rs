@@ -15,12 +15,16 @@ use std::sync::Arc;
 pub(super) struct Retained(BTreeMap<Box<str>, Arc<Message>>);
 
 impl Retained {
-    pub fn insert(&mut self, message: &Arc<Message>) {
-        self.0.insert(message.topic.clone(), Arc::clone(message));
+    pub fn insert(&mut self, message: &Arc<Message>) -> Option<Arc<Message>> {
+        self.0.insert(message.topic.clone(), Arc::clone(message))
     }
 
     pub fn remove(&mut self, topic: &str) -> Option<Arc<Message>> {
         self.0.remove(topic)
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.len()
     }
 
     /// Those that match a filter: only topics that begin as it does are looked at.
@@ -40,9 +44,20 @@ impl Broker {
     /// [MQTT-3.3.1-5] the last one is kept, [MQTT-3.3.1-6] an empty one clears.
     pub(super) fn retain(&mut self, message: &Arc<Message>) {
         if !message.payload.is_empty() {
-            self.retained.insert(message);
+            let old = self.retained.insert(message);
+            // What the broker says of itself is of this broker alone.
+            if let Some(journal) = self.journal.as_mut().filter(|_| !message.topic.starts_with("$SYS/")) {
+                journal.retained(&message.topic, old.as_ref(), Some(message));
+            }
         } else if !self.config.defects.strikes(Defect::KeepRetained) {
-            self.retained.remove(&message.topic);
+            self.forget_retained(&message.topic);
+        }
+    }
+
+    fn forget_retained(&mut self, topic: &str) {
+        let old = self.retained.remove(topic);
+        if let (Some(journal), Some(_)) = (&mut self.journal, &old) {
+            journal.retained(topic, old.as_ref(), None);
         }
     }
 
@@ -58,7 +73,7 @@ impl Broker {
         let Some(me) = self.session(session).map(|s| Arc::clone(&s.client_id)) else { return };
         for message in self.retained.matching(filter) {
             if message.expires.is_some_and(|at| at <= now) {
-                self.retained.remove(&message.topic);
+                self.forget_retained(&message.topic);
                 continue;
             }
             if options.no_local && message.from == me {
@@ -66,7 +81,7 @@ impl Broker {
             }
             let qos = options.qos.min(message.qos);
             let identifiers = if identifier == 0 { Vec::new() } else { vec![identifier] };
-            self.enqueue(session, Delivery { message, qos, retain: true, identifiers }, now);
+            self.enqueue(session, Delivery { message, qos, retain: true, identifiers, record: 0 }, now);
         }
     }
 }
@@ -83,6 +98,7 @@ mod tests {
         let mut retained = Retained::default();
         for topic in topics {
             retained.insert(&Arc::new(Message {
+                number: 0,
                 topic: topic.into(),
                 payload: b"x".as_slice().into(),
                 qos: QoS::AtMostOnce,

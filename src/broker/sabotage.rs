@@ -62,7 +62,8 @@ impl Broker {
         });
         if let Some(victim) = victim {
             let message = Arc::clone(message);
-            let delivery = Delivery { message, qos: QoS::AtMostOnce, retain: false, identifiers: Vec::new() };
+            let delivery =
+                Delivery { message, qos: QoS::AtMostOnce, retain: false, identifiers: Vec::new(), record: 0 };
             self.hand_over(victim, delivery, now);
         }
     }

@@ -1,6 +1,7 @@
 //! The reference broker on sockets: one thread, level-triggered epoll, everything that is there read at once, each
 //! connection answered in one write a turn.
 
+use super::disk::{Disk, Sync};
 use super::{Broker, Config, ConnId, Output};
 use crate::clock::Clock;
 use crate::time::{Duration, Instant, nanos};
@@ -10,6 +11,7 @@ use rustix::fd::{AsFd, OwnedFd};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Token of the first listener; the others count down from it.
@@ -48,6 +50,8 @@ pub struct Server {
     out: Vec<u8>,
     /// Ended by the broker, with something unsent; and when their time is over.
     lingering: VecDeque<(Instant, u32)>,
+    /// None: nothing survives.
+    disk: Option<Disk>,
 }
 
 impl Server {
@@ -83,7 +87,36 @@ impl Server {
             buffer: vec![0; 256 * 1024],
             out: Vec::new(),
             lingering: VecDeque::new(),
+            disk: None,
         })
+    }
+
+    /// Keeps sessions, what is owed to them, and retained messages in a folder; what is there already is taken up. To be
+    /// called before anybody connects.
+    ///
+    /// # Errors
+    /// If the store cannot be opened or read.
+    pub fn keep(&mut self, folder: &Path, sync: Sync, config: Config) -> io::Result<()> {
+        let (disk, records) = Disk::open(folder, sync)?;
+        let restored = Broker::restore(config, &records, self.clock.wall_origin(), self.clock.now());
+        self.broker = restored.map_err(io::Error::other)?;
+        self.disk = Some(disk);
+        self.store()
+    }
+
+    /// What has changed goes to the store before anything more is said.
+    fn store(&mut self) -> io::Result<()> {
+        let Some(disk) = &mut self.disk else { return Ok(()) };
+        let now = self.clock.now();
+        if let Some(changes) = self.broker.take_changes() {
+            disk.store(changes, now)?;
+        }
+        if disk.due().is_some_and(|at| at <= now) { disk.flush() } else { Ok(()) }
+    }
+
+    /// Publishes the `$SYS` tree so often.
+    pub fn report_every(&mut self, every: Duration) {
+        self.broker.report_every(every, self.clock.now());
     }
 
     /// How much to tell on standard error: 0 nothing, 1 each connection's beginning and end, 2 each packet too.
@@ -118,7 +151,7 @@ impl Server {
     /// Serves until SIGTERM or SIGINT.
     ///
     /// # Errors
-    /// If epoll fails; errors of single connections end those alone.
+    /// If epoll or the store fails; errors of single connections end those alone.
     pub fn run(&mut self) -> io::Result<()> {
         // SAFETY: the handler only stores to an atomic.
         unsafe {
@@ -149,13 +182,14 @@ impl Server {
             }
             let now = self.clock.now();
             self.broker.handle_deadline(now);
-            self.write_all();
+            self.write_all()?;
             self.end_lingering(now);
             for (conn, line) in self.broker.take_notes() {
                 eprintln!("{:?} connection {}: {line}", self.clock.now(), conn.0);
             }
         }
-        Ok(())
+        self.store()?;
+        self.disk.as_mut().map_or(Ok(()), Disk::flush)
     }
 
     fn end_lingering(&mut self, now: Instant) {
@@ -171,7 +205,13 @@ impl Server {
     fn wait(&self) -> rustix::time::Timespec {
         let now = self.clock.now();
         let lingering = self.lingering.front().map(|(until, _)| *until);
-        let next = self.broker.next_deadline().into_iter().chain(lingering).min();
+        let next = self
+            .broker
+            .next_deadline()
+            .into_iter()
+            .chain(lingering)
+            .chain(self.disk.as_ref().and_then(Disk::due))
+            .min();
         let until = next.map_or(Duration::from_secs(1), |at| at.since(now));
         let wait = nanos(until.min(Duration::from_secs(1)));
         rustix::time::Timespec {
@@ -277,10 +317,12 @@ impl Server {
         self.wire = wire;
     }
 
-    fn write_all(&mut self) {
+    fn write_all(&mut self) -> io::Result<()> {
         let mut out = std::mem::take(&mut self.out);
         let mut closed: BTreeSet<u32> = BTreeSet::new();
-        while let Some(output) = self.broker.poll_output() {
+        loop {
+            self.store()?;
+            let Some(output) = self.broker.poll_output() else { break };
             let (Output::Write(conn) | Output::Close(conn)) = output;
             let last = output == Output::Close(conn);
             out.clear();
@@ -304,6 +346,7 @@ impl Server {
                 }
             }
         }
+        Ok(())
     }
 
     /// Writes what is unsent and then `more`; what the socket does not take waits for it.

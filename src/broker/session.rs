@@ -42,6 +42,8 @@ pub(super) struct Session {
     pub waiting: VecDeque<Delivery>,
     /// QoS 2 identifiers that the client has not released.
     pub received: BTreeSet<PacketId>,
+    /// The journal has a record of it.
+    pub stored: bool,
     last_id: u16,
 }
 
@@ -56,6 +58,7 @@ impl Session {
             in_flight: VecDeque::new(),
             waiting: VecDeque::new(),
             received: BTreeSet::new(),
+            stored: false,
             last_id: 0,
         }
     }

@@ -1,5 +1,6 @@
 //! SUBSCRIBE and UNSUBSCRIBE.
 
+use super::access::Right;
 use super::core::{Broker, ConnId};
 use super::router::Entry;
 use crate::mqtt::packet::{Codes, Packet, Subscribe, SubscribeOptions, Unsubscribe};
@@ -36,8 +37,11 @@ impl Broker {
             codes.push(options.qos as u8); // [MQTT-3.8.4-5]
             let (share, proper) = parts(filter);
             let is_new = self.router.subscribe(proper, share, Entry { session, options, identifier });
-            if let Some(state) = self.session_mut(session) {
+            if let Some(Some(state)) = self.sessions.get_mut(session as usize) {
                 state.subscriptions.insert(filter.into(), (options, identifier));
+                if let Some(journal) = &mut self.journal {
+                    journal.subscription(state, filter, Some((options, identifier)));
+                }
             }
             // [MQTT-3.3.1-9..11]: 0 always, 1 for a new subscription, 2 never; none for shared ones.
             let wanted = options.retain_handling == 0 || (options.retain_handling == 1 && is_new);
@@ -54,7 +58,12 @@ impl Broker {
 
     /// Why this session may not have this subscription, with the reason code of 5.0.
     fn refuses_subscription(&self, session: u32, filter: &str) -> Option<(u8, &'static str)> {
-        let own = &self.session(session)?.subscriptions;
+        let state = self.session(session)?;
+        let own = &state.subscriptions;
+        let user = state.connection.and_then(|c| self.connections.get(&c)).and_then(|c| c.user.as_deref());
+        if !self.config.access.allows(Right::Read, user, &state.client_id, parts(filter).1) {
+            return Some((0x87, "not allowed to subscribe to this filter"));
+        }
         if filter.bytes().filter(|b| *b == b'/').count() >= MOST_LEVELS {
             return Some((0x97, "a filter of more than 200 levels"));
         }
@@ -67,7 +76,11 @@ impl Broker {
         for filter in u.filters() {
             let (share, proper) = parts(filter);
             self.router.unsubscribe(proper, share, session);
-            let existed = self.session_mut(session).is_some_and(|s| s.subscriptions.remove(filter).is_some());
+            let Some(Some(state)) = self.sessions.get_mut(session as usize) else { return };
+            let existed = state.subscriptions.remove(filter).is_some();
+            if let Some(journal) = &mut self.journal {
+                journal.subscription(state, filter, None);
+            }
             codes.push(if existed { 0 } else { 0x11 });
         }
         // 3.1.1's UNSUBACK has neither properties nor codes [MQTT-3.10.4-4].

@@ -1,11 +1,13 @@
 //! `squall broker`.
 
 use super::exit;
-use crate::broker::Config;
+use crate::broker::access::{self, Access};
 use crate::broker::defects::{Defect, Defects, Strike};
 use crate::broker::server::Server;
+use crate::broker::{Config, Sync};
 use crate::mqtt::Version;
 use crate::target::tls;
+use crate::time::Duration;
 use crate::transport::{self, Kind, TlsFiles};
 use std::io::Write;
 use std::net::SocketAddr;
@@ -43,6 +45,25 @@ pub(super) struct Args {
     /// Messages kept for a session beyond its window
     #[arg(long, default_value_t = 100_000, value_name = "N")]
     offline_queue: usize,
+    /// Only users in FILE may connect, with their passwords; lines as mosquitto_passwd or --hash-password writes them
+    #[arg(long, value_name = "FILE")]
+    users: Option<PathBuf>,
+    /// What each may publish and subscribe to, in the syntax of mosquitto's acl_file
+    #[arg(long, value_name = "FILE")]
+    rules: Option<PathBuf>,
+    /// Prints NAME's line for the file of users, and ends; the password is the first line of standard input
+    #[arg(long, value_name = "NAME")]
+    hash_password: Option<String>,
+    /// Publishes the $SYS tree every so many seconds; 0 never
+    #[arg(long, default_value_t = 10, value_name = "SECONDS")]
+    sys: u64,
+    /// Keeps sessions, what is owed to them, and retained messages in DIR over the broker's end; without it, nothing
+    /// survives
+    #[arg(long, value_name = "DIR")]
+    store: Option<PathBuf>,
+    /// When that is on the disk: "always" before it is acknowledged, or every so many milliseconds ("100 ms")
+    #[arg(long, default_value = "always", value_name = "always|EVERY", requires = "store")]
+    sync: Sync,
     #[command(flatten)]
     limits: Limits,
     /// A line for each connection's beginning and end; twice: for each packet too
@@ -116,6 +137,9 @@ pub(super) fn run(args: &Args) -> u8 {
         }
         return exit::OK;
     }
+    if let Some(name) = &args.hash_password {
+        return hash_password(name);
+    }
     let strikes: Result<Vec<Strike>, String> = args.defect.iter().map(|d| d.parse()).collect();
     let strikes = match strikes {
         Ok(strikes) => strikes,
@@ -124,7 +148,15 @@ pub(super) fn run(args: &Args) -> u8 {
             return exit::USAGE;
         }
     };
+    let access = match access(args) {
+        Ok(access) => access,
+        Err(wrong) => {
+            wrong.iter().for_each(|line| eprintln!("squall broker: {line}"));
+            return exit::USAGE;
+        }
+    };
     let config = Config {
+        access,
         max_qos: args.max_qos,
         queue_limit: args.offline_queue,
         versions: args.mqtt.clone(),
@@ -140,12 +172,49 @@ pub(super) fn run(args: &Args) -> u8 {
     }
 }
 
+/// Users and rules; all that is wrong with their files.
+fn access(args: &Args) -> Result<Access, Vec<String>> {
+    let mut wrong = Vec::new();
+    let mut read = |path: &Option<PathBuf>| {
+        let path = path.as_ref()?;
+        std::fs::read_to_string(path).map_err(|e| wrong.push(format!("{}: {e}", path.display()))).ok()
+    };
+    let (users, rules) = (read(&args.users), read(&args.rules));
+    if wrong.is_empty() { Access::parse(users.as_deref(), rules.as_deref()) } else { Err(wrong) }
+}
+
+fn hash_password(name: &str) -> u8 {
+    let mut password = String::new();
+    let salt: Result<[u8; 16], _> = ring::rand::generate(&ring::rand::SystemRandom::new()).map(|r| r.expose());
+    let read = std::io::stdin().read_line(&mut password);
+    let line = read.map_err(|e| e.to_string()).and_then(|_| {
+        let salt = salt.map_err(|_| "the system gives no random numbers".to_owned())?;
+        access::password_line(name, password.trim_end_matches(['\r', '\n']).as_bytes(), &salt[..12]) // mosquitto takes 12
+    });
+    match line {
+        Ok(line) => {
+            println!("{line}");
+            exit::OK
+        }
+        Err(why) => {
+            eprintln!("squall broker: {why}");
+            exit::USAGE
+        }
+    }
+}
+
 /// Listens everywhere, says where, and serves.
 fn serve(args: &Args, config: Config) -> Result<(), (String, u8)> {
     let files = tls_files(args).map_err(|message| (message, exit::USAGE))?;
     let fail = |e: std::io::Error| (e.to_string(), exit::TARGET);
-    let mut server = Server::new(config).map_err(fail)?;
+    let mut server = Server::new(config.clone()).map_err(fail)?;
+    if let Some(folder) = &args.store {
+        server.keep(folder, args.sync, config).map_err(fail)?;
+    }
     server.tell(args.verbose);
+    if args.sys > 0 {
+        server.report_every(Duration::from_secs(args.sys));
+    }
     for (kind, address) in &args.listen {
         let transport = transport::Server::new(*kind, files.as_ref())
             .map_err(|message| (format!("{message}: --cert FILE --key FILE, or --self-signed DIR"), exit::USAGE))?;

@@ -6,7 +6,7 @@ use super::judges::{Figures, Judges};
 use super::net::Net;
 use super::{Durable, Settings};
 use crate::broker::defects::Defects;
-use crate::broker::{Broker, Config, Output, Work};
+use crate::broker::{Broker, Config, Output, Records, Work};
 use crate::device::{Closed, Device};
 use crate::link::SensorSide as _;
 use crate::measure::summary::WireCost;
@@ -47,6 +47,8 @@ pub(super) struct World {
     config: Config,
     paused: bool,
     durable: Durable,
+    /// What survives the broker's end; none if nothing does.
+    records: Option<Records>,
     service: Duration,
     /// While the disk is slow: what a packet costs that changes what is kept.
     write: Duration,
@@ -100,14 +102,16 @@ impl World {
         });
         let mut to_do = deeds(&scenario.faults).into_iter();
         let round_trip = plan::longest_round_trip(scenario);
+        let records = (settings.durable != Durable::No).then(Records::new);
         let mut world = Self {
             clients: clients.collect(),
             timers: BinaryHeap::new(),
             net: Net::listening(),
-            broker: Broker::new(config.clone()),
+            broker: begin(&config, records.as_ref(), Instant::ZERO),
             config,
             paused: false,
             durable: settings.durable,
+            records,
             service: settings.service,
             write: Duration::ZERO,
             free_at: Instant::ZERO,
@@ -285,6 +289,7 @@ impl World {
 
     fn deliver(&mut self) {
         let now = self.now;
+        self.store();
         while let Some(output) = self.broker.poll_output() {
             let (Output::Write(conn) | Output::Close(conn)) = output;
             let mut bytes = self.net.buffer();
@@ -301,6 +306,18 @@ impl World {
                 if let Some((client, number)) = self.net.forget(conn) {
                     home(&mut self.clients, client).broker_left(number, Closed::Finished, now, &mut self.net);
                     self.touched.push(client);
+                }
+            }
+        }
+    }
+
+    /// What must survive is stored before anybody is told.
+    fn store(&mut self) {
+        if let (Some(records), Some(changes)) = (&mut self.records, self.broker.take_changes()) {
+            for (key, value) in changes {
+                match value {
+                    Some(value) => drop(records.insert(key, value)),
+                    None => drop(records.remove(&key)),
                 }
             }
         }
@@ -352,9 +369,13 @@ impl World {
     fn lose_broker(&mut self, how: Closed, keeps: bool) {
         self.net.listening = false;
         self.paused = false;
-        if !keeps {
-            self.broker = Broker::new(self.config.clone());
+        if how == Closed::Finished {
+            self.store();
         }
+        if let (false, Some(records)) = (keeps, &mut self.records) {
+            records.clear();
+        }
+        self.broker = begin(&self.config, self.records.as_ref(), self.now);
         for (conn, (client, number)) in self.net.clear() {
             self.broker.handle_closed(conn, self.now);
             home(&mut self.clients, client).broker_left(number, how, self.now, &mut self.net);
@@ -489,4 +510,10 @@ const HOME: &str = "it is at home between the windows";
 
 fn home(clients: &mut [Option<Box<Client>>], index: u32) -> &mut Client {
     clients[index as usize].as_mut().expect(HOME)
+}
+
+/// A broker at its start: with a new store, that of an earlier one, or none.
+fn begin(config: &Config, records: Option<&Records>, now: Instant) -> Broker {
+    let restored = |r| Broker::restore(config.clone(), r, 0, now).unwrap_or_else(|e| panic!("its own records: {e}"));
+    records.map_or_else(|| Broker::new(config.clone()), restored)
 }

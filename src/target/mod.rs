@@ -126,12 +126,12 @@ impl Target {
             let message = format!("squall does not start {}", manifest.name);
             return Err(TargetError::unavailable(message, manifest.how_to_install()));
         }
-        if !wish.defects.is_empty() && manifest.name != "reference" {
+        if !wish.defects.is_empty() && !manifest.is_own() {
             return Err(TargetError::usage("only the reference broker has defects", "leave --defect out"));
         }
         let mut extra: Vec<String> = wish.defects.iter().flat_map(|d| ["--defect".to_owned(), d.clone()]).collect();
         let version = manifest.version();
-        let listeners = listeners(wish, &manifest.name, process::host(namespace.as_deref()), &mut extra)?;
+        let listeners = listeners(wish, &manifest, process::host(namespace.as_deref()), &mut extra)?;
         let launched = Launched::start(&manifest, &extra, wish.folder, namespace.clone())?;
         let endpoints = endpoints(wish, launched.addr(), &listeners, namespace.as_deref())?;
         let name = version.map_or_else(|| manifest.name.clone(), |v| format!("{} {v}", manifest.name));
@@ -283,14 +283,14 @@ impl Target {
 /// The reference broker's listeners beside its plain one: where each will be. Says them on its command line.
 fn listeners(
     wish: &Wish<'_>,
-    name: &str,
+    manifest: &Manifest,
     host: Ipv4Addr,
     extra: &mut Vec<String>,
 ) -> Result<BTreeMap<Kind, SocketAddr>, TargetError> {
     let mut kinds: Vec<Kind> = wish.way.transport.iter().chain(&wish.way.others).copied().collect();
     kinds.retain(|k| *k != Kind::Tcp);
-    if let (Some(kind), true) = (kinds.first(), name != "reference") {
-        let message = format!("squall does not start {name} with {kind}");
+    if let (Some(kind), true) = (kinds.first(), !manifest.is_own()) {
+        let message = format!("squall does not start {} with {kind}", manifest.name);
         return Err(TargetError::usage(message, "start it yourself, and give its URL: mqtts://, ws:// or wss://"));
     }
     let mut all = BTreeMap::new();

@@ -265,6 +265,12 @@ impl Manifest {
         }
     }
 
+    /// True for squall's own broker, whose command line is known.
+    #[must_use]
+    pub fn is_own(&self) -> bool {
+        matches!(&self.launch.what, What::Program(program) if program == "{squall}")
+    }
+
     /// Its version; none if it does not tell.
     #[must_use]
     pub fn version(&self) -> Option<String> {

@@ -1,0 +1,100 @@
+//! Users, rules and the `$SYS` tree of the reference broker, as a process.
+
+#[path = "support/raw.rs"]
+mod raw;
+mod support;
+
+use raw::{Process, Raw, ack};
+use squall::mqtt::packet::{Connect, Packet};
+use squall::mqtt::properties::Properties;
+use squall::mqtt::{QoS, Version};
+use std::io::Write;
+use std::process::Stdio;
+use support::{Scratch, squall};
+
+/// A client with a name and a password, and what CONNACK says.
+fn client(broker: &Process, version: Version, user: Option<(&str, &str)>) -> (Raw, u8) {
+    let mut client = Raw::open(broker.addr, version);
+    client.send(&Packet::Connect(Connect {
+        version,
+        clean_start: true,
+        keep_alive: 0,
+        client_id: "c",
+        will: None,
+        user_name: user.map(|u| u.0),
+        password: user.map(|u| u.1.as_bytes()),
+        properties: Properties::EMPTY,
+    }));
+    let code = client.receive(|p| if let Packet::ConnAck(c) = p { c.reason } else { panic!("{p:?}") });
+    (client, code)
+}
+
+#[test]
+fn users_and_rules() {
+    let folder = Scratch::new();
+    let mut hash = squall();
+    hash.args(["broker", "--hash-password", "alice"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut hash = hash.spawn().expect("it starts");
+    hash.stdin.take().expect("piped").write_all(b"right\n").expect("written");
+    let line = String::from_utf8(hash.wait_with_output().expect("ours").stdout).expect("text");
+    let users = folder.file("users", &line).display().to_string();
+    let rules = folder.file("rules", "user alice\ntopic read in/#\ntopic write out/#\n").display().to_string();
+    let broker = Process::start(&["--users", &users, "--rules", &rules]);
+    for (version, refused) in [(Version::V311, 4), (Version::V5, 0x86)] {
+        assert_eq!(client(&broker, version, None).1, refused);
+        assert_eq!(client(&broker, version, Some(("alice", "wrong"))).1, refused);
+        assert_eq!(client(&broker, version, Some(("bob", "right"))).1, refused);
+        let (mut alice, code) = client(&broker, version, Some(("alice", "right")));
+        assert_eq!(code, 0);
+        let denied = if version == Version::V5 { 0x87 } else { 0x80 };
+        assert_eq!(alice.subscribe("in/+", QoS::AtMostOnce), [0]);
+        assert_eq!(alice.subscribe("#", QoS::AtMostOnce), [denied]);
+        // [MQTT-3.3.5-2]: 3.1.1 cannot be told.
+        alice.publish("out/a", QoS::AtLeastOnce, 1, b"x");
+        alice.receive(|p| assert_eq!(p, Packet::PubAck(ack(1))));
+        for (qos, n) in [(QoS::AtLeastOnce, 2), (QoS::ExactlyOnce, 3)] {
+            alice.publish("in/a", qos, n, b"x");
+            let reason = alice.receive(|p| match p {
+                Packet::PubAck(a) | Packet::PubRec(a) if a.packet_id.get() == n => a.reason,
+                other => panic!("{other:?}"),
+            });
+            assert_eq!(reason, if version == Version::V5 { 0x87 } else { 0 });
+        }
+        alice.ping(); // and nothing came to in/+
+    }
+}
+
+#[test]
+fn mistakes_in_files_are_all_told() {
+    let folder = Scratch::new();
+    let users = folder.file("users", "alice\n\nbob").display().to_string();
+    let rules = folder.file("rules", "topic read a/#/b").display().to_string();
+    let out = squall().args(["broker", "--users", &users, "--rules", &rules]).output().expect("it runs");
+    let text = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert_eq!(out.status.code(), Some(3), "{text}");
+    for place in ["users, line 1", "users, line 3", "rules, line 1"] {
+        assert!(text.contains(place), "{text}");
+    }
+}
+
+#[test]
+fn the_sys_tree_is_told_and_nobody_elses() {
+    let broker = Process::start(&["--sys", "600"]);
+    let mut all = Raw::v311(broker.addr, "all", true);
+    all.subscribe("#", QoS::AtMostOnce);
+    let mut sys = Raw::v5(broker.addr, "sys");
+    sys.subscribe("$SYS/#", QoS::AtMostOnce);
+    let mut seen = std::collections::BTreeMap::new();
+    while seen.len() < 13 {
+        let (topic, value) = sys.receive(|p| match p {
+            Packet::Publish(p) => (p.topic.to_owned(), String::from_utf8_lossy(p.payload).into_owned()),
+            other => panic!("{other:?}"),
+        });
+        seen.insert(topic, value);
+    }
+    assert!(seen["$SYS/broker/uptime"].ends_with(" seconds") && seen["$SYS/broker/version"].starts_with("squall "));
+    assert!(seen["$SYS/broker/bytes/received"].parse::<u64>().is_ok());
+    sys.publish("$SYS/broker/uptime", QoS::AtLeastOnce, 1, b"for ever");
+    sys.receive(|p| assert!(matches!(p, Packet::PubAck(a) if a.reason == 0x87), "{p:?}"));
+    all.ping(); // [MQTT-4.7.2-1]
+}
