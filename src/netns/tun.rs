@@ -98,9 +98,9 @@ impl Settings {
         Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }))
     }
 
-    fn set(&self, what: libc::Ioctl, request: &mut libc::ifreq) -> io::Result<()> {
+    fn set(&self, what: libc::c_ulong, request: &mut libc::ifreq) -> io::Result<()> {
         // SAFETY: every `what` here takes an ifreq.
-        check(unsafe { libc::ioctl(self.0.as_raw_fd(), what, &raw mut *request) }).map(|_| ())
+        check(unsafe { libc::ioctl(self.0.as_raw_fd(), code(what), &raw mut *request) }).map(|_| ())
     }
 
     fn address(&self, name: &str, (address, prefix): Net) -> io::Result<()> {
@@ -133,8 +133,19 @@ impl Settings {
         route.rt_flags = libc::RTF_UP;
         route.rt_dev = device.as_ptr().cast_mut();
         // SAFETY: the ioctl takes an rtentry; the name outlives the call.
-        check(unsafe { libc::ioctl(self.0.as_raw_fd(), libc::SIOCADDRT, &raw const route) }).map(|_| ())
+        check(unsafe { libc::ioctl(self.0.as_raw_fd(), code(libc::SIOCADDRT), &raw const route) }).map(|_| ())
     }
+}
+
+/// An ioctl's number as the C library takes it: musl as an int.
+#[allow(
+    clippy::unnecessary_cast,
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    reason = "they have 16 bits"
+)]
+const fn code(what: libc::c_ulong) -> libc::Ioctl {
+    what as libc::Ioctl
 }
 
 fn named(name: &str) -> libc::ifreq {
