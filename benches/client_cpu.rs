@@ -92,7 +92,7 @@ fn squall_run(addr: SocketAddr, sensors: u32, qos: u8, link: &str, seconds: u64)
     let way = squall::target::way::Way::default();
     let wish = Wish { target: &url, remote: false, load: "", defects: &[], folder: &folder, way: &way };
     let mut target = Target::prepare(&wish).expect("the broker answers");
-    let settings = Settings { seed: 1, loops: 1, strict: false };
+    let settings = Settings { seed: 1, loops: 1, ..Settings::default() };
     let outcome = run(&scenario, &mut target, settings, |_| {}, || 0).expect("it runs");
     let sent = outcome.summary.groups.iter().flat_map(|g| &g.counts);
     let sent = sent.filter(|(c, _)| *c == squall::promise::Count::Sent).filter_map(|(_, n)| *n).sum();

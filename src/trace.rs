@@ -305,6 +305,9 @@ pub struct FaultMark {
     pub kind: FaultKind,
 }
 
+/// What a fault says where a broker was started again; it lasts until the broker answers a CONNECT.
+pub const STARTED_AGAIN: &str = "broker started again";
+
 /// The kinds of faults.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[allow(missing_docs)]

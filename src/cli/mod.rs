@@ -2,6 +2,8 @@
 
 mod behind;
 mod broker;
+mod capacity;
+mod compare;
 mod conform;
 mod explore;
 mod link;
@@ -12,6 +14,7 @@ mod scenario;
 mod selftest;
 mod simulate;
 mod targets;
+mod trial;
 mod way;
 
 use clap::{Parser, Subcommand};
@@ -49,6 +52,10 @@ struct Cli {
 enum Command {
     /// Run a scenario in real time and judge the broker
     Run(run::Args),
+    /// Run a scenario on several brokers, one after the other, and put them side by side
+    Compare(compare::Args),
+    /// Find the highest rate at which a scenario's guarantees and thresholds still hold
+    Capacity(capacity::Args),
     /// The same in virtual time, on the built-in broker: the same seed gives the same history, byte by byte
     Simulate(simulate::Args),
     /// Simulate many seeds of a scenario, and make a failure small
@@ -84,6 +91,8 @@ pub fn main() -> u8 {
     };
     match cli.command {
         Command::Run(args) => run::run(&args),
+        Command::Compare(args) => compare::run(&args),
+        Command::Capacity(args) => capacity::run(&args),
         Command::Simulate(args) => simulate::run(&args),
         Command::Explore(args) => explore::run(&args),
         Command::Selftest(args) => selftest::run(&args),

@@ -107,7 +107,7 @@ fn conduct(args: &Args, scenario: &Scenario, folder: &Path) -> Result<u8, Target
     }
     let stop = watch_signals();
     let started = Clock::wall_nanos() / 1_000_000_000;
-    let settings = Settings { seed, loops: args.loops, strict: args.strict };
+    let settings = Settings { seed, loops: args.loops, strict: args.strict, ..Settings::default() };
     let mut display = Display::new();
     let mut outcome =
         crate::run::run(scenario, &mut target, settings, |p| display.show(p), || stop.load(Ordering::Relaxed))?;
@@ -120,11 +120,7 @@ fn conduct(args: &Args, scenario: &Scenario, folder: &Path) -> Result<u8, Target
         eprintln!("note: {note}");
     }
     Target::tidy(folder);
-    let kind = match (target.is_launched(), args.target == "reference") {
-        (true, true) => TargetKind::Reference,
-        (true, false) => TargetKind::Launched,
-        (false, _) => TargetKind::Address,
-    };
+    let kind = kind(&target, &args.target);
     let story = Story {
         file: &args.file,
         scenario,
@@ -135,7 +131,16 @@ fn conduct(args: &Args, scenario: &Scenario, folder: &Path) -> Result<u8, Target
         again: again(args, seed),
         folder,
     };
-    Ok(tell(story, &outcome))
+    Ok(tell(&story, &outcome))
+}
+
+/// Where a broker came from.
+pub(super) fn kind(target: &Target, named: &str) -> TargetKind {
+    match (target.is_launched(), named == "reference") {
+        (true, true) => TargetKind::Reference,
+        (true, false) => TargetKind::Launched,
+        (false, _) => TargetKind::Address,
+    }
 }
 
 /// What is told of a run, beside its outcome.
@@ -168,34 +173,39 @@ pub(super) fn only_in_real_time(scenario: &Scenario) -> Result<(), u8> {
 }
 
 /// The transports that single fleets and subscribers name.
-fn transports(scenario: &Scenario) -> Vec<Kind> {
+pub(super) fn transports(scenario: &Scenario) -> Vec<Kind> {
     let devices = scenario.fleets.iter().map(|f| &f.device).chain(scenario.subscribers.iter().map(|s| &s.device));
     devices.filter_map(|d| d.transport).collect()
 }
 
-/// Writes the report and shows its summary; the exit code.
-pub(super) fn tell(story: Story<'_>, outcome: &Outcome) -> u8 {
+/// The report of a run.
+pub(super) fn report_of(story: &Story<'_>, outcome: &Outcome) -> Report {
     let mut verdicts = outcome.verdicts.clone();
     verdicts.unseen.extend(outcome.notes.iter().cloned());
-    let Story { file, scenario, seed, started, target, engine, again, folder } = story;
-    let report = Report::build(report::Inputs {
+    Report::build(report::Inputs {
         scenario: ScenarioInfo {
-            name: scenario.name.clone(),
-            about: scenario.about.clone(),
-            seed,
-            file: Some(file.display().to_string()),
+            name: story.scenario.name.clone(),
+            about: story.scenario.about.clone(),
+            seed: story.seed,
+            file: Some(story.file.display().to_string()),
         },
-        target,
-        engine,
-        again,
+        target: story.target.clone(),
+        engine: story.engine.clone(),
+        again: story.again.clone(),
         promises: &outcome.promises,
         verdicts: &verdicts,
         summary: &outcome.summary,
         faults: &outcome.faults,
-        started,
+        started: story.started,
         partial: outcome.partial.clone(),
         target_died: outcome.died.clone(),
-    });
+    })
+}
+
+/// Writes the report and shows its summary; the exit code.
+pub(super) fn tell(story: &Story<'_>, outcome: &Outcome) -> u8 {
+    let folder = story.folder;
+    let report = report_of(story, outcome);
     let written = report::write_all(&report, &outcome.summary, folder);
     let page = folder.join("report.html");
     let options = report::terminal::Options {
@@ -211,7 +221,7 @@ pub(super) fn tell(story: Story<'_>, outcome: &Outcome) -> u8 {
 }
 
 /// The network namespaces that the scenario's engine lives in, if it does.
-fn networks(scenario: &Scenario, loops: usize) -> Result<Option<Networks>, TargetError> {
+pub(super) fn networks(scenario: &Scenario, loops: usize) -> Result<Option<Networks>, TargetError> {
     let engine = scenario.engine;
     if !engine.needs_namespaces() {
         return Ok(None);
@@ -236,7 +246,7 @@ fn engine_named(name: &str) -> Result<Engine, String> {
 }
 
 /// Who speaks TCP, and what lies above it, in a sentence.
-fn whole_engine(scenario: &Scenario, congestion: &str, usual: &Endpoint) -> String {
+pub(super) fn whole_engine(scenario: &Scenario, congestion: &str, usual: &Endpoint) -> String {
     let mut kinds = transports(scenario);
     kinds.extend(usual.transport.as_ref().map(|t| t.kind()));
     kinds.retain(|k| *k != Kind::Tcp);

@@ -96,7 +96,7 @@ pub(super) fn run(args: &Args) -> u8 {
         again: again(args, seed),
         folder: &folder,
     };
-    tell(story, &outcome)
+    tell(&story, &outcome)
 }
 
 /// The command that gives the same history again.

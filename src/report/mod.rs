@@ -4,7 +4,9 @@
 //! measured is said to be so, and never shown as 0. Output depends on the report alone (no clock, no hash order).
 
 mod build;
+pub mod capacity;
 pub mod chart;
+pub mod comparison;
 pub mod csv;
 mod exit;
 mod figures;
@@ -30,4 +32,4 @@ pub use build::Inputs;
 pub use metric::evaluate;
 pub use model::{Report, ScenarioInfo, TargetInfo, TargetKind};
 pub use redact::passwords as without_passwords;
-pub use write::{WriteError, WriteErrors, create_folder, write_all};
+pub use write::{WriteError, WriteErrors, create_folder, file_name, write_all, write_files};

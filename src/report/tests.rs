@@ -341,7 +341,7 @@ fn attributes<'a>(page: &'a str, name: &str) -> impl Iterator<Item = &'a str> {
 }
 
 /// Every tag closes, attributes are quoted and not repeated, and no `<` or `&` stands for itself.
-fn well_formed(text: &str) {
+pub(super) fn well_formed(text: &str) {
     const VOID: [&str; 2] = ["meta", "link"];
     let mut open: Vec<&str> = Vec::new();
     let mut rest = text;

@@ -100,6 +100,14 @@ pub fn write_all(report: &Report, summary: &Summary, folder: &Path) -> Result<Ve
     ];
     files.extend(hdr::percentiles(report, summary).into_iter().map(|(name, text)| (name, text.into_bytes())));
     files.push(("report.html".to_owned(), html::render(report).into_bytes()));
+    write_files(files, folder)
+}
+
+/// Writes files, by name and content, into `folder`, which exists, and returns their paths.
+///
+/// # Errors
+/// If any file could not be written; the others are written all the same.
+pub fn write_files(files: Vec<(String, Vec<u8>)>, folder: &Path) -> Result<Vec<PathBuf>, WriteErrors> {
     let (mut written, mut failed) = (Vec::new(), Vec::new());
     for (name, bytes) in files {
         let path = folder.join(name);

@@ -1,5 +1,6 @@
 //! Runs a scenario in real time: starts the loops and the judges, keeps the phases, does the faults, ends the run.
 
+use super::cores::Cores;
 use super::engine::{self, Engine};
 use super::judging::{self, Live, Message};
 use super::load_loop::{self, HEALED, Leavings, OVER, RUNNING, Setup};
@@ -12,7 +13,7 @@ use crate::promise::{Phases, Promises};
 use crate::scenario::model::{Fault, FaultAction, Scenario};
 use crate::target::{Target, TargetError, resources};
 use crate::time::{Duration, Instant};
-use crate::trace::{FaultKind, FaultMark};
+use crate::trace::{FaultKind, FaultMark, STARTED_AGAIN};
 use crate::verdict::outcome::Verdicts;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -24,7 +25,7 @@ const STALL: Duration = Duration::from_millis(150);
 const SLIP: Duration = Duration::from_millis(20);
 
 /// How to run.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Settings {
     /// Same seed: same schedule and same losses.
     pub seed: u64,
@@ -32,6 +33,10 @@ pub struct Settings {
     pub loops: usize,
     /// Take no excuse.
     pub strict: bool,
+    /// Take away the run's sessions and retained messages although squall started the broker: more runs come on it.
+    pub clean: bool,
+    /// The cores that load loops and judges keep to; none: any.
+    pub cores: Option<Cores>,
 }
 
 /// What a run has come to.
@@ -103,7 +108,7 @@ pub fn run(
         planned.promises = Arc::new(promises);
     }
     descriptors(planned.clients.len())?;
-    let leftovers = if target.is_launched() { Vec::new() } else { leftovers(&planned) };
+    let leftovers = if target.is_launched() && !settings.clean { Vec::new() } else { leftovers(&planned) };
     let cpu_before = resources::own_cpu();
     let mut conduct = Conduct::begin(scenario, target, settings, planned)?;
     conduct.watch_over(&mut watch, &stop);
@@ -228,7 +233,11 @@ impl<'a> Conduct<'a> {
         let (returns, empties): (Vec<_>, Vec<_>) = (0..loops).map(|_| channel()).unzip();
         let judges = {
             let (promises, live) = (Arc::clone(&promises), Arc::clone(&live));
-            std::thread::spawn(move || judging::run(&promises, Duration::from_secs(1), &inbox, &returns, &live))
+            let cores = settings.cores.clone();
+            std::thread::spawn(move || {
+                keep_to(cores.as_ref());
+                judging::run(&promises, Duration::from_secs(1), &inbox, &returns, &live)
+            })
         };
         let setups = shares.into_iter().zip(empties).enumerate().map(|(number, (clients, empties))| Setup {
             number,
@@ -242,7 +251,14 @@ impl<'a> Conduct<'a> {
             empties,
             engine: Arc::clone(&engine),
         });
-        let loops = setups.map(|setup| std::thread::spawn(move || load_loop::run(setup))).collect();
+        let spawn = |setup: Setup| {
+            let cores = settings.cores.clone();
+            std::thread::spawn(move || {
+                keep_to(cores.as_ref());
+                load_loop::run(setup)
+            })
+        };
+        let loops = setups.map(spawn).collect();
         Ok(Self {
             scenario,
             target,
@@ -361,7 +377,7 @@ impl<'a> Conduct<'a> {
                 }
                 Deed::Start => {
                     self.starting = Some(now);
-                    (self.target.start_again(), FaultKind::BrokerRestart, "broker started again", None)
+                    (self.target.start_again(), FaultKind::BrokerRestart, STARTED_AGAIN, None)
                 }
                 Deed::Pause(t) => (self.target.pause(), FaultKind::BrokerPause, "broker paused", Some(t)),
                 Deed::Resume => {
@@ -386,7 +402,11 @@ impl<'a> Conduct<'a> {
         match self.target.answers() {
             Ok(true) => {
                 self.starting = None;
-                let took = now.since(since).as_secs_f64();
+                let took = now.since(since);
+                if let Some(fault) = self.faults.iter_mut().rfind(|f| f.what == STARTED_AGAIN) {
+                    fault.lasted = Some(took);
+                }
+                let took = took.as_secs_f64();
                 self.notes.push(format!("the broker answered again {took:.1} s after it was started again"));
             }
             Ok(false) if now.since(since) > self.target.patience() => {
@@ -494,6 +514,13 @@ impl<'a> Conduct<'a> {
             died: self.died,
             notes: self.notes,
         }
+    }
+}
+
+/// Cores were checked before the run: a thread that cannot keep to them now is better anywhere than nowhere.
+fn keep_to(cores: Option<&Cores>) {
+    if let Some(cores) = cores {
+        let _ = cores.keep_to();
     }
 }
 

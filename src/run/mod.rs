@@ -2,6 +2,7 @@
 
 mod cleanup;
 mod coordinator;
+pub mod cores;
 mod engine;
 mod judging;
 mod load_loop;

@@ -338,7 +338,7 @@ impl World {
                 }
                 Deed::Start => {
                     self.net.listening = true;
-                    mark(FaultKind::BrokerRestart, "broker started again", None)
+                    mark(FaultKind::BrokerRestart, crate::trace::STARTED_AGAIN, None)
                 }
                 Deed::Pause(lasts) => {
                     self.paused = true;

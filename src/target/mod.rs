@@ -93,6 +93,22 @@ pub struct Target {
 }
 
 impl Target {
+    /// Whether there is such a target, as far as that can be said without starting or reaching it.
+    ///
+    /// # Errors
+    /// If there is none, or it is not on this machine and `remote` does not allow that.
+    pub fn check(target: &str, remote: bool) -> Result<(), TargetError> {
+        if !target.contains("://") {
+            return if target.starts_with("container:") { Ok(()) } else { Manifest::find(target).map(drop) };
+        }
+        let address = Address::parse(target)?;
+        if remote || address.resolve()?.ip().is_loopback() {
+            return Ok(());
+        }
+        let mend = "add --remote if that broker is yours to load";
+        Err(TargetError::usage(format!("{address} is not on this machine"), mend))
+    }
+
     /// Starts or reaches the broker, and waits until it answers a CONNECT.
     ///
     /// # Errors

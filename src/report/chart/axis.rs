@@ -100,6 +100,24 @@ pub fn percentiles(last: f64, narrow: bool) -> Axis {
     Axis { range: (0.0, last.max(0.5)), ticks: ticks.collect() }
 }
 
+/// Ratios, in `log10`, from `low` to `high`; both above 0.
+#[must_use]
+pub fn factors(low: f64, high: f64) -> Axis {
+    let range = (libm::log10(low) - 0.03, libm::log10(high) + 0.03);
+    let dense = range.1 - range.0 < 1.5;
+    let mut ticks = Vec::new();
+    #[allow(clippy::cast_possible_truncation)]
+    for decade in libm::floor(range.0) as i32..=libm::ceil(range.1) as i32 {
+        for factor in [1.0, 2.0, 5.0] {
+            let at = f64::from(decade) + libm::log10(factor);
+            if at >= range.0 && at <= range.1 && (dense || factor == 1.0) {
+                ticks.push(Tick { at, label: format!("x {}", plain(factor * libm::pow(10.0, f64::from(decade)))) });
+            }
+        }
+    }
+    Axis { range, ticks }
+}
+
 fn steps(from: f64, to: f64, step: f64) -> impl Iterator<Item = f64> {
     (0_u32..).map(move |n| from + f64::from(n) * step).take_while(move |at| *at <= to + step * 1e-6)
 }

@@ -41,7 +41,7 @@ const WIDE: i32 = 1000;
 /// More fleets than this share one chart over time.
 const MANY: usize = 6;
 
-fn key(ink: Ink, label: &str) -> Key {
+pub(super) fn key(ink: Ink, label: &str) -> Key {
     Key { class: ink.stroke_class(), label: label.to_owned() }
 }
 
@@ -59,49 +59,94 @@ pub fn percentiles(report: &Report) -> Vec<Chart> {
 }
 
 fn percentile(report: &Report, latency: &str) -> Option<Chart> {
-    let curves: Vec<_> = report
+    let of = |g: &'_ super::model::GroupInfo| g.latencies.iter().position(|l| l.key == latency);
+    let lines: Vec<Percentiles<'_>> = report
         .groups
         .iter()
         .filter(|g| g.publishes.is_some())
-        .zip((0..6).map(Ink::Series).chain((0..6).map(Ink::Dotted)).cycle())
-        .filter_map(|(g, ink)| g.latencies.iter().find(|l| l.key == latency).map(|l| (g, l, ink)))
-        .filter(|(_, l, _)| !l.curve.is_empty())
+        .zip(inks())
+        .filter_map(|(g, ink)| of(g).map(|place| (g, &g.latencies[place], ink)))
+        .map(|(g, l, ink)| {
+            let qos = g.publishes.map_or_else(|| "-".to_owned(), |q| q.to_string());
+            let label = format!("{} (QoS {qos}, {} messages)", g.name, format::count(l.intended.count));
+            Percentiles { ink, label, points: &l.curve }
+        })
         .collect();
-    let title = &curves.first()?.1.title;
-    let points = || curves.iter().flat_map(|(_, l, _)| &l.curve);
+    let title = report.groups.iter().find_map(|g| of(g).map(|place| g.latencies[place].title.as_str()))?;
+    by_percentile(latency, title, "for each fleet", &lines)
+}
+
+/// Inks for as many series as there are.
+pub(super) fn inks() -> impl Iterator<Item = Ink> {
+    (0..6).map(Ink::Series).chain((0..6).map(Ink::Dotted)).cycle()
+}
+
+/// A line of a percentile chart.
+pub(super) struct Percentiles<'a> {
+    pub ink: Ink,
+    pub label: String,
+    pub points: &'a [super::model::CurvePoint],
+}
+
+/// Latency by percentile, both axes logarithmic; none without a value.
+pub(super) fn by_percentile(latency: &str, title: &str, of: &str, lines: &[Percentiles<'_>]) -> Option<Chart> {
+    let lines: Vec<&Percentiles<'_>> = lines.iter().filter(|l| !l.points.is_empty()).collect();
+    let points = || lines.iter().flat_map(|l| l.points);
+    points().next()?;
     let least = points().map(|p| p.seconds).fold(f64::INFINITY, f64::min).max(1e-6);
     let largest = points().map(|p| p.seconds).fold(1e-6, f64::max);
     let tail = |percentile: f64| -libm::log10((1.0 - percentile / 100.0).max(1e-12));
     let last = points().map(|p| tail(p.percentile)).fold(0.0, f64::max);
-    let legend = curves.iter().map(|(g, l, ink)| {
-        key(
-            *ink,
-            &format!(
-                "{} (QoS {}, {} messages)",
-                g.name,
-                g.publishes.map_or_else(|| "-".to_owned(), |q| q.to_string()),
-                format::count(l.intended.count)
-            ),
-        )
-    });
+    let legend = lines.iter().map(|l| key(l.ink, &l.label)).collect();
     let about = "From the intended time. Each step to the right is a rarer message; both axes are logarithmic.";
-    let label = format!("Chart: latency {title} by percentile for each fleet. The latency table has the figures.");
-    Some(chart(
-        &format!("percentiles-{latency}"),
-        &format!("{}, by percentile", capital(title)),
-        about,
-        legend.collect(),
-        320,
-        |size| {
-            svg(size, &axis::percentiles(last, size.narrow()), &axis::log_seconds(least, largest), &label, |frame| {
-                for (_, latency, ink) in &curves {
-                    let line: Vec<_> =
-                        latency.curve.iter().map(|p| (tail(p.percentile), libm::log10(p.seconds.max(1e-6)))).collect();
-                    frame.line(&line, *ink, 20);
+    let label = format!("Chart: latency {title} by percentile {of}. The latency table has the figures.");
+    let id = format!("percentiles-{latency}");
+    Some(chart(&id, &format!("{}, by percentile", capital(title)), about, legend, 320, |size| {
+        svg(size, &axis::percentiles(last, size.narrow()), &axis::log_seconds(least, largest), &label, |frame| {
+            for line in &lines {
+                let points: Vec<_> =
+                    line.points.iter().map(|p| (tail(p.percentile), libm::log10(p.seconds.max(1e-6)))).collect();
+                frame.line(&points, line.ink, 20);
+            }
+        })
+    }))
+}
+
+/// One line of a chart of ratios.
+pub(super) struct Factor {
+    pub label: String,
+    pub ink: Ink,
+    pub low: f64,
+    pub middle: f64,
+    pub high: f64,
+}
+
+/// Ratios with their intervals, one below the other, on a logarithmic axis about 1; none without a ratio.
+pub(super) fn factors(title: &str, about: &str, legend: Vec<Key>, lines: &[Factor]) -> Option<Chart> {
+    let low = lines.iter().map(|l| l.low).fold(0.8, f64::min);
+    let high = lines.iter().map(|l| l.high).fold(1.25, f64::max);
+    let rows = super::metric::float(lines.len() as u64);
+    let height = 60 + 20 * i32::try_from(lines.len()).unwrap_or(60);
+    let label = "Chart: ratios to the first broker, with their intervals. The table has the figures.";
+    let y = |n: u32| rows - f64::from(n) - 0.5;
+    (!lines.is_empty()).then(|| {
+        let draw = |size: Size| {
+            let tick = |(n, l): (u32, &Factor)| axis::Tick { at: y(n), label: l.label.clone() };
+            let down = Axis { range: (0.0, rows), ticks: (0..).zip(lines).map(tick).collect() };
+            svg(size, &axis::factors(low, high), &down, label, |frame| {
+                frame.line(&[(0.0, 0.0), (0.0, rows)], Ink::Text, 12);
+                for (n, line) in (0..).zip(lines) {
+                    let at = |x: f64| libm::log10(x.max(1e-9));
+                    frame.line(&[(at(line.low), y(n)), (at(line.high), y(n))], line.ink, 40);
+                    frame.line(&[(at(line.middle), y(n))], line.ink, 20);
                 }
             })
-        },
-    ))
+        };
+        let mut chart = chart("factors", title, about, legend, height, draw);
+        // As many lines on a phone as in a window.
+        chart.narrow = draw(Size { height, ..NARROW });
+        chart
+    })
 }
 
 /// Latency over time: p50, p99 and the largest, a chart a fleet, with the faults.

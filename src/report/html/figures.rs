@@ -34,12 +34,12 @@ fn figure(chart: &Chart) -> String {
     html
 }
 
-fn figures<'a>(charts: impl IntoIterator<Item = &'a Chart>) -> String {
+pub(in crate::report) fn figures<'a>(charts: impl IntoIterator<Item = &'a Chart>) -> String {
     charts.into_iter().map(figure).collect()
 }
 
 /// A table cell with a number, or a dash that says so to a screen reader too.
-fn number(text: &str) -> String {
+pub(in crate::report) fn number(text: &str) -> String {
     if text == format::MISSING {
         "<td class=\"n missing\"><span aria-label=\"not measured\">-</span></td>".to_owned()
     } else {
@@ -47,7 +47,7 @@ fn number(text: &str) -> String {
     }
 }
 
-fn table(heads: &[&str], left: usize, body: &str) -> String {
+pub(in crate::report) fn table(heads: &[&str], left: usize, body: &str) -> String {
     let mut html = String::from("<div class=\"card scroll\" tabindex=\"0\"><table><thead><tr>");
     for (index, head) in heads.iter().enumerate() {
         let class = if index < left { "" } else { " class=\"n\"" };

@@ -2,7 +2,7 @@
 //! phone and in the dark.
 
 mod evidence;
-mod figures;
+pub(super) mod figures;
 mod sequence;
 
 use super::model::{Excuse, GuaranteeInfo, Report, Standing, ThresholdInfo, ThresholdStanding};
@@ -13,10 +13,10 @@ use std::fmt::Write;
 const STYLE: &str = include_str!("page.css");
 
 /// A section of the page: its anchor, its title, its body; an empty body leaves it out.
-struct Section {
-    id: &'static str,
-    title: &'static str,
-    body: String,
+pub(super) struct Section {
+    pub id: &'static str,
+    pub title: &'static str,
+    pub body: String,
 }
 
 /// The page.
@@ -35,19 +35,21 @@ pub fn render(report: &Report) -> String {
         section("limits", "What could not be seen", limits(report)),
         section("again", "Run it again", again(report)),
     ];
-    let title = escape(&format!("{} on {}: squall", report.scenario.name, report.target.label()));
+    let title = format!("{} on {}: squall", report.scenario.name, report.target.label());
+    let main = format!("{}{}", banner(report), tiles(report));
+    page(&title, &top(report), &main, &sections, report.format_version)
+}
+
+/// A whole page: what stands above, what comes first, and the sections that have a body.
+pub(super) fn page(title: &str, top: &str, first: &str, sections: &[Section], version: u32) -> String {
     let mut page = format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">\n\
-         <meta name=\"color-scheme\" content=\"light dark\">\n<title>{title}</title>\n<link rel=\"icon\" href=\"data:,\">\n\
-         <style>\n{STYLE}</style>\n</head>\n<body>\n"
+         <meta name=\"color-scheme\" content=\"light dark\">\n<title>{}</title>\n<link rel=\"icon\" href=\"data:,\">\n\
+         <style>\n{STYLE}</style>\n</head>\n<body>\n{top}<main>\n{first}<nav aria-label=\"Sections\">",
+        escape(title)
     );
-    page.push_str(&top(report));
-    page.push_str("<main>\n");
-    page.push_str(&banner(report));
-    page.push_str(&tiles(report));
-    page.push_str("<nav aria-label=\"Sections\">");
     for section in sections.iter().filter(|s| !s.body.is_empty()) {
         put(&mut page, format_args!("<a href=\"#{}\">{}</a>", section.id, section.title));
     }
@@ -60,13 +62,10 @@ pub fn render(report: &Report) -> String {
             ),
         );
     }
+    let squall = env!("CARGO_PKG_VERSION");
     put(
         &mut page,
-        format_args!(
-            "<footer>squall {} · report format {}</footer>\n</main>\n</body>\n</html>\n",
-            escape(&report.squall_version),
-            report.format_version
-        ),
+        format_args!("<footer>squall {squall} · report format {version}</footer>\n</main>\n</body>\n</html>\n"),
     );
     page
 }
@@ -315,7 +314,7 @@ fn again(report: &Report) -> String {
 /// What stands in place of a figure that could not be measured.
 const NOT_MEASURED: &str = "<span class=\"none\">not measured</span>";
 
-fn put(html: &mut String, text: std::fmt::Arguments<'_>) {
+pub(super) fn put(html: &mut String, text: std::fmt::Arguments<'_>) {
     html.write_fmt(text).expect("a string takes every write");
 }
 

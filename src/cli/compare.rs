@@ -1,0 +1,150 @@
+//! `squall compare`.
+
+use super::run::watch_signals;
+use super::trial::{Common, TrialArgs, conduct, machine};
+use super::{colour, exit, target_error};
+use crate::clock::Clock;
+use crate::report::comparison::{Comparison, Conditions, Trial, html, tables};
+use crate::report::{self, ScenarioInfo};
+use crate::scenario::{self, model::Scenario};
+use crate::target::{Target, TargetError};
+use std::path::Path;
+use std::sync::atomic::Ordering;
+
+/// Arguments of `squall compare`.
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// Brokers, each a name or an address; all ratios are to the first
+    #[arg(long, required = true, value_delimiter = ',', value_name = "NAME|URL,...")]
+    targets: Vec<String>,
+    /// How often each of them; from 6 on, ratios have a 95 % interval
+    #[arg(long, default_value_t = 6, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    repeat: u16,
+    #[command(flatten)]
+    trial: TrialArgs,
+}
+
+pub(super) fn run(args: &Args) -> u8 {
+    let scenario = match scenario::load(&args.trial.file) {
+        Ok(scenario) => scenario,
+        Err(errors) => {
+            eprint!("{}", errors.render(colour(&std::io::stderr())));
+            return exit::USAGE;
+        }
+    };
+    let mistakes = mistakes(args);
+    if !mistakes.is_empty() {
+        return mistakes.iter().map(target_error).max().unwrap_or(exit::USAGE);
+    }
+    let folder = match report::create_folder(&args.trial.out, &format!("{}-compared", scenario.name)) {
+        Ok(folder) => folder,
+        Err(error) => {
+            eprintln!("squall: {error}");
+            return exit::USAGE;
+        }
+    };
+    match compare(args, &scenario, &folder) {
+        Ok(comparison) => write(&comparison, &folder),
+        Err(error) => {
+            let _ = std::fs::remove_dir(&folder);
+            target_error(&error)
+        }
+    }
+}
+
+/// What is wrong with the targets, before any of them is started.
+fn mistakes(args: &Args) -> Vec<TargetError> {
+    let mut all: Vec<TargetError> =
+        args.targets.iter().filter_map(|t| Target::check(t, args.trial.remote).err()).collect();
+    for (n, target) in args.targets.iter().enumerate() {
+        if args.targets[..n].contains(target) {
+            all.push(TargetError::usage(format!("\"{target}\" is named twice"), "name each broker once"));
+        }
+    }
+    all
+}
+
+fn compare(args: &Args, scenario: &Scenario, folder: &Path) -> Result<Comparison, TargetError> {
+    let stop = watch_signals();
+    let common = Common { args: &args.trial, cores: args.trial.keep_to_cores()?, stop: &stop };
+    let seed = args.trial.seed.unwrap_or(scenario.seed);
+    let (targets, repeats) = (args.targets.len(), usize::from(args.repeat));
+    let started = Clock::wall_nanos() / 1_000_000_000;
+    let mut trials = Vec::new();
+    for repeat in 0..repeats {
+        for place in 0..targets {
+            if stop.load(Ordering::Relaxed) > 0 {
+                break;
+            }
+            // Rotated, so that no broker is always the first, or always after the same one.
+            let target = (place + repeat) % targets;
+            let name = &args.targets[target];
+            let done = trials.len() + 1;
+            eprintln!("{} on {name}, repeat {} ({done} of {})", scenario.name, repeat + 1, targets * repeats);
+            let own = format!("{}-{}", report::file_name(&report::without_passwords(name)), repeat + 1);
+            let path = folder.join(&own);
+            let result = std::fs::create_dir(&path)
+                .map_err(|error| (format!("{} could not be made: {error}", path.display()), exit::INCONCLUSIVE))
+                // Another seed each time: what is common to all repeats is the broker, not one draw of the losses.
+                .and_then(|()| conduct(&common, scenario, name, seed + repeat as u64, &path));
+            if let Err((why, _)) = &result {
+                eprintln!("squall: {why}");
+            }
+            trials.push(Trial { target, repeat, result, folder: own });
+        }
+    }
+    let conditions = Conditions {
+        scenario: ScenarioInfo {
+            name: scenario.name.clone(),
+            about: scenario.about.clone(),
+            seed,
+            file: Some(args.trial.file.display().to_string()),
+        },
+        targets: args.targets.iter().map(|t| report::without_passwords(t)).collect(),
+        repeats,
+        warm_up: args.trial.warm_up.as_secs_f64(),
+        cores: common.cores.map(|split| split.to_string()),
+        machine: machine(),
+        started,
+        again: again(args, seed),
+    };
+    let mut comparison = Comparison::build(conditions, &trials);
+    if stop.load(Ordering::Relaxed) > 0 && matches!(comparison.exit.code, 0 | 2) {
+        comparison.exit.code = exit::INCONCLUSIVE;
+        comparison.exit.reason = "inconclusive: stopped by the user".to_owned();
+    }
+    Ok(comparison)
+}
+
+fn again(args: &Args, seed: u64) -> String {
+    let targets: Vec<String> = args.targets.iter().map(|t| report::without_passwords(t)).collect();
+    format!(
+        "squall compare {} --targets {} --repeat {} --seed {seed} --warm-up \"{}\"{}{}{}{}",
+        args.trial.file.display(),
+        targets.join(","),
+        args.repeat,
+        crate::scenario::units::show(args.trial.warm_up),
+        if args.trial.strict { " --strict" } else { "" },
+        if args.trial.remote { " --remote" } else { "" },
+        args.trial.cores.as_ref().map(|c| format!(" --cores {}:{}", c.harness, c.broker)).unwrap_or_default(),
+        args.trial.way.again(),
+    )
+}
+
+fn write(comparison: &Comparison, folder: &Path) -> u8 {
+    let page = folder.join("comparison.html");
+    let mut json =
+        serde_json::to_string_pretty(comparison).expect("a comparison holds only strings, numbers and lists");
+    json.push('\n');
+    let files = vec![
+        ("comparison.json".to_owned(), json.into_bytes()),
+        ("trials.csv".to_owned(), tables::csv(comparison).into_bytes()),
+        ("summary.md".to_owned(), tables::markdown(comparison).into_bytes()),
+        ("comparison.html".to_owned(), html::render(comparison).into_bytes()),
+    ];
+    let written = report::write_files(files, folder);
+    print!("{}", tables::terminal(comparison, page.is_file().then_some(&page)));
+    let Err(errors) = written else { return comparison.exit.code };
+    eprintln!("squall: {errors}");
+    if matches!(comparison.exit.code, exit::OK | exit::THRESHOLD) { exit::INCONCLUSIVE } else { comparison.exit.code }
+}

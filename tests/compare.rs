@@ -1,0 +1,116 @@
+//! Several runs by one command: brokers side by side, and the highest rate that holds.
+
+mod support;
+
+use support::{Broker, Scratch, squall};
+
+const SHORT: &str = r#"
+# Must show: what a comparison looks like.
+ramp = "100 ms"
+duration = "1 s"
+drain = "5 s"
+[fleet.s]
+sensors = 5
+session = "persistent"
+mqtt = "5.0"
+publish = { topic = "c/{sensor}", qos = 1, every = "50 ms" }
+[subscriber.all]
+filters = [{ filter = "c/#", qos = 1 }]
+[expect]
+guarantees = ["qos1"]
+"#;
+
+#[test]
+fn two_brokers_stand_side_by_side() {
+    let (scratch, broker) = (Scratch::new(), Broker::start(&["--defect", "lose-acked:20"]));
+    let file = scratch.file("s.toml", SHORT);
+    let targets = format!("reference,mqtt://{}", broker.addr);
+    let out = squall()
+        .args(["compare", "--repeat", "2", "--warm-up", "300 ms", "--targets", &targets, "--cores", "0:0"])
+        .arg(&file)
+        .arg("--out")
+        .arg(&scratch.0)
+        .output()
+        .expect("it starts");
+    let (stdout, stderr) = (String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+    assert_eq!(out.status.code(), Some(1), "the second loses messages\n{stdout}\n{stderr}");
+    let order: Vec<&str> = stderr.lines().filter(|l| l.starts_with("s on ")).collect();
+    assert_eq!(order.len(), 4, "{stderr}");
+    assert!(order[0].contains("reference") && order[2].contains("mqtt://"), "the order is rotated: {order:?}");
+    let folder = scratch.0.join("s-compared-1");
+    for name in ["comparison.html", "trials.csv", "summary.md", "reference-1/report.html", "reference-2/report.json"] {
+        assert!(folder.join(name).is_file(), "{name}\n{stderr}");
+    }
+    let json: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(folder.join("comparison.json")).expect("written")).expect("JSON");
+    let tally = |n: usize| {
+        json["columns"][n]["guarantees"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .find(|g| g["key"] == "qos1")
+            .expect("asked")
+            .clone()
+    };
+    assert_eq!(tally(0)["broken"], 0, "{stdout}");
+    assert_eq!(tally(1)["broken"], 2, "{stdout}");
+    // Sessions of the warm-up would get, and queue, what the run itself publishes.
+    assert_eq!(
+        json["rows"].as_array().expect("a list").iter().find(|r| r["key"] == "duplicated").expect("counted")["values"]
+            [0][0],
+        0.0
+    );
+    // What the run on an address cannot see is no number.
+    let cpu =
+        json["rows"].as_array().expect("a list").iter().find(|r| r["key"] == "broker.rss.max").expect("of the first");
+    assert!(cpu["values"][0][0].as_f64().is_some_and(|b| b > 0.0) && cpu["values"][1][0].is_null(), "{cpu}");
+    assert!(json["conditions"]["cores"].as_str().is_some_and(|c| c.contains("broker on cores 0")));
+}
+
+#[test]
+fn mistakes_are_told_all_at_once_and_nothing_is_started() {
+    let scratch = Scratch::new();
+    let file = scratch.file("s.toml", SHORT);
+    let out = squall()
+        .args(["compare", "--targets", "reference,nosuch,reference,mqtt://10.0.0.1:1883"])
+        .arg(&file)
+        .arg("--out")
+        .arg(scratch.0.join("reports"))
+        .output()
+        .expect("it starts");
+    let stderr = String::from_utf8_lossy(&out.stderr);
+    assert_eq!(out.status.code(), Some(3), "{stderr}");
+    for part in ["\"nosuch\"", "named twice", "10.0.0.1:1883 is not on this machine"] {
+        assert!(stderr.contains(part), "{part}: {stderr}");
+    }
+    assert!(!scratch.0.join("reports").exists());
+}
+
+/// A threshold that gives at a known rate: more than 20 messages a run fall in the load, whatever the machine.
+#[test]
+fn the_capacity_is_found_between_two_rates() {
+    let scratch = Scratch::new();
+    let text =
+        SHORT.replace("guarantees = [\"qos1\"]", "guarantees = [\"qos1\"]\nthresholds = [\"count(offered) < 190\"]");
+    let file = scratch.file("s.toml", &text);
+    let out = squall()
+        .args(["capacity", "--warm-up", "0 s", "--precision", "60"])
+        .arg(&file)
+        .arg("--out")
+        .arg(&scratch.0)
+        .output()
+        .expect("it starts");
+    let (stdout, stderr) = (String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+    let json: serde_json::Value = serde_json::from_str(
+        &std::fs::read_to_string(scratch.0.join("s-capacity-1").join("capacity.json")).expect("written"),
+    )
+    .expect("JSON");
+    if out.status.code() == Some(5) {
+        return assert!(stdout.contains("harness"), "a machine too busy to say: {stdout}\n{stderr}");
+    }
+    assert_eq!(out.status.code(), Some(0), "{stdout}\n{stderr}");
+    // 5 sensors at 20/s for 1 s: 100 messages hold, 200 do not.
+    let (holds, gives) = (json["holds"].as_f64().expect("found"), json["gives"].as_f64().expect("found"));
+    assert!((99.0..195.0).contains(&holds) && (185.0..201.0).contains(&gives), "{stdout}");
+    assert_eq!(json["confirmed"], true);
+}
