@@ -80,7 +80,7 @@ pub struct Group {
 }
 
 /// One MQTT client.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Default)]
 pub struct Client {
     /// Its name, as people see it.
     pub name: String,
@@ -98,10 +98,42 @@ pub struct Client {
     pub maximum_packet_size: Option<u32>,
     /// How many unacknowledged QoS 1 and 2 messages it keeps in flight at most. 1 makes order strict at QoS 1.
     pub window: u16,
+    /// Its keep alive, whole seconds; zero: none.
+    pub keep_alive: Duration,
+    /// The will in each of its CONNECTs, if it can be told whose and which it is.
+    pub will: Option<Will>,
+    /// 5.0: the subscription identifier of its SUBSCRIBEs.
+    pub subscription_identifier: Option<u32>,
+    /// What it does, beyond publishing and subscribing, that a guarantee speaks of.
+    pub deeds: Deeds,
+}
+
+/// What a client does in a run that some guarantees can be judged by.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Deeds {
+    /// It goes silent for a while, with its connection open.
+    pub goes_silent: bool,
+    /// It connects a second time while it is connected.
+    pub takes_over: bool,
+    /// It unsubscribes for a while.
+    pub unsubscribes: bool,
+}
+
+/// A will whose payload says whose it is, and of which connection.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Will {
+    /// Topic name.
+    pub topic: String,
+    /// QoS.
+    pub qos: u8,
+    /// RETAIN flag.
+    pub retain: bool,
+    /// 5.0: how long after the connection's end.
+    pub delay: Duration,
 }
 
 /// What a client publishes.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Publishes {
     /// Topic name; one a client.
     pub topic: String,
@@ -111,12 +143,16 @@ pub struct Publishes {
     pub retain: bool,
     /// Payload length in bytes.
     pub length: u32,
-    /// 5.0: Message Expiry Interval of every message; none: they do not expire.
+    /// It clears the retained message now and then, with an empty one.
+    pub clears: bool,
+    /// 5.0: Message Expiry Interval, whole seconds.
     pub expiry: Option<Duration>,
+    /// 5.0: its messages carry properties that are to be passed on as they are; their bytes.
+    pub properties: u32,
 }
 
 /// One subscription of one client.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Subscription {
     /// Topic filter, without any `$share/group/`.
     pub filter: String,
@@ -126,6 +162,10 @@ pub struct Subscription {
     pub qos: u8,
     /// 5.0: own messages are not wanted back.
     pub no_local: bool,
+    /// 5.0: RETAIN comes as it was published.
+    pub retain_as_published: bool,
+    /// 5.0: retained messages come at each SUBSCRIBE (0), at a new subscription only (1), or never (2).
+    pub retain_handling: u8,
 }
 
 impl Subscription {
@@ -137,9 +177,10 @@ impl Subscription {
 }
 
 /// How long a client's session lives.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum SessionPromise {
     /// It ends with each connection.
+    #[default]
     Clean,
     /// It outlives connections, for this long after each (none: for ever, or 3.1.1's clean session 0).
     Persistent(Option<Duration>),
@@ -192,6 +233,20 @@ pub enum Guarantee {
     Routing,
     /// Session Present is told truly.
     Session,
+    /// Subscriptions mean what they say: no local, shared, unsubscribed, identifiers, topics that begin with `$`.
+    Subscriptions,
+    /// The last retained message is there for who subscribes, until it is cleared.
+    Retained,
+    /// A will comes once when its client is gone without DISCONNECT, and not otherwise.
+    Wills,
+    /// Messages do not outlive their expiry, and it is counted down.
+    Expiry,
+    /// Properties arrive as they were sent.
+    Properties,
+    /// A client that is silent for one and a half times its keep alive is closed, and no other.
+    KeepAlive,
+    /// A second connection with the same client identifier ends the first.
+    TakeOver,
     /// The broker keeps to the protocol: packets well-formed, flags and identifiers legal, Receive Maximum honoured.
     Protocol,
     /// After the links heal, the broker answers and what is owed arrives.
@@ -200,7 +255,7 @@ pub enum Guarantee {
 
 impl Guarantee {
     /// All of them, in the order they are reported.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 16] = [
         Self::Qos0,
         Self::Qos1,
         Self::Qos2,
@@ -208,6 +263,13 @@ impl Guarantee {
         Self::Payload,
         Self::Routing,
         Self::Session,
+        Self::Subscriptions,
+        Self::Retained,
+        Self::Wills,
+        Self::Expiry,
+        Self::Properties,
+        Self::KeepAlive,
+        Self::TakeOver,
         Self::Protocol,
         Self::Liveness,
     ];
@@ -223,6 +285,13 @@ impl Guarantee {
             Self::Payload => "payload",
             Self::Routing => "routing",
             Self::Session => "session",
+            Self::Subscriptions => "subscriptions",
+            Self::Retained => "retained",
+            Self::Wills => "wills",
+            Self::Expiry => "expiry",
+            Self::Properties => "properties",
+            Self::KeepAlive => "keep_alive",
+            Self::TakeOver => "take_over",
             Self::Protocol => "protocol",
             Self::Liveness => "liveness",
         }
@@ -239,6 +308,15 @@ impl Guarantee {
             Self::Payload => "what arrives is what was sent, byte by byte",
             Self::Routing => "a message reaches those who asked for it, and nobody else",
             Self::Session => "the broker remembers a session for as long as it was asked to, and says so truly",
+            Self::Subscriptions => {
+                "what arrives is what the subscriptions that are there ask for, and as they ask for it"
+            }
+            Self::Retained => "who subscribes gets the last retained message, until it is cleared",
+            Self::Wills => "a will is published once when its client is gone without DISCONNECT, and not otherwise",
+            Self::Expiry => "no message sets out after its expiry, and what is left of it is told truly",
+            Self::Properties => "a message's properties arrive as they were sent",
+            Self::KeepAlive => "a client that has fallen silent is let go in time, and no other",
+            Self::TakeOver => "a client that connects again ends its old connection",
             Self::Protocol => "the broker speaks MQTT as it is written",
             Self::Liveness => "a broker that can be reached answers, and hands on what it owes",
         }
@@ -255,6 +333,13 @@ impl Guarantee {
             Self::Payload => "Payload",
             Self::Routing => "Routing",
             Self::Session => "Session",
+            Self::Subscriptions => "Subscriptions",
+            Self::Retained => "Retained",
+            Self::Wills => "Wills",
+            Self::Expiry => "Expiry",
+            Self::Properties => "Properties",
+            Self::KeepAlive => "Keep alive",
+            Self::TakeOver => "Take-over",
             Self::Protocol => "Protocol",
             Self::Liveness => "Liveness",
         }

@@ -147,6 +147,71 @@ pub enum What {
     },
     /// The broker broke the protocol on this connection in a way the client had to act upon.
     Protocol(Breach),
+    /// UNSUBACK arrived for the filter of that index.
+    Unsubscribed {
+        /// Index in [`crate::promise::Client::subscriptions`].
+        filter: u16,
+    },
+    /// PINGREQ was handed to the link.
+    Pinged,
+    /// The client goes silent, with its connection open: it sends nothing, not even a PINGREQ.
+    Silent {
+        /// When it last sent something.
+        since: Instant,
+        /// The keep alive that holds on this connection, in seconds.
+        keep_alive: u16,
+    },
+    /// The client leaves its connection open and unattended, and connects anew.
+    TakesOver,
+    /// The broker closed the connection that was left unattended; with the reason code of its DISCONNECT, if it gave one.
+    OldConnectionClosed {
+        /// Reason code.
+        reason: Option<u8>,
+    },
+    /// A will arrived.
+    Will(WillArrived),
+    /// An empty retained message, which clears the topic, was handed to the link.
+    ClearSent,
+    /// Such a message was acknowledged for good.
+    ClearAcked,
+    /// The message that arrives next came with this much of its expiry left.
+    ExpiryLeft {
+        /// Seconds; none: the property was gone.
+        left: Option<u32>,
+    },
+    /// The message that arrives next came with properties that its publisher had not given it, or without some, or in another order.
+    Altered {
+        /// Who published it.
+        publisher: ClientId,
+        /// What about it.
+        what: Altered,
+    },
+}
+
+/// A will that came in.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct WillArrived {
+    /// Whose will it is.
+    pub of: ClientId,
+    /// Of which of its connections: the first CONNECT that it sent is 1.
+    pub connection: u32,
+    /// The QoS it came with.
+    pub qos: u8,
+    /// The RETAIN flag it came with.
+    pub retain: bool,
+}
+
+/// What about a message was altered on its way.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Altered {
+    /// A property is missing.
+    Missing,
+    /// A property has another value, or was added.
+    Changed,
+    /// User properties are in another order.
+    Order,
+    /// The subscription identifiers are not those of the receiver's matching subscriptions.
+    SubscriptionIdentifier,
 }
 
 /// A PUBLISH going out.
@@ -224,6 +289,8 @@ pub enum Strange {
     Phantom,
     /// It comes from an earlier run, or from somebody else.
     Foreign,
+    /// Its topic begins with `$`, and no filter of the receiver does.
+    Dollar,
 }
 
 /// How a link loses a packet.
@@ -244,6 +311,8 @@ pub enum EndedBy {
     Client,
     /// The client, without a word: power cut, or its own time-out (no PINGRESP, no CONNACK, no transport).
     ClientTimeout(Timeout),
+    /// The client, without a word, on purpose: it went away, or left a broker that had broken the protocol.
+    Vanished,
     /// A power cut.
     PowerCut,
     /// The broker closed the transport in order (FIN), or with DISCONNECT; the reason code if it gave one.
@@ -278,6 +347,10 @@ pub enum Breach {
     ReceiveMaximum,
     /// A DUP flag on a QoS 0 message, or packet identifier 0.
     Flags,
+    /// A topic alias beyond the client's maximum, or one that was never set.
+    TopicAlias,
+    /// A packet larger than the client's Maximum Packet Size.
+    PacketTooLarge,
 }
 
 /// Takes events as they happen.

@@ -61,6 +61,7 @@ impl Fixture {
             window: 16,
             receive_maximum: 16,
             maximum_packet_size: None,
+            topic_alias_maximum: 0,
         };
         let mut session = Session::new(config);
         session.handle_connect_sent(Instant::ZERO);

@@ -93,13 +93,18 @@ impl Broker {
         if let Some(index) = self.by_client.get(client_id).copied()
             && let Some(old) = self.session(index).and_then(|s| s.connection)
         {
-            self.end(old, 0x8E, "another connection with this client identifier", now);
+            if self.config.defects.strikes(Defect::KeepOldConnection) {
+                self.leave_session(old, true, now);
+            } else {
+                self.end(old, 0x8E, "another connection with this client identifier", now);
+            }
         }
         let existing = self.by_client.get(client_id).copied();
         let forget = existing.is_some() && !clean && self.config.defects.strikes(Defect::ForgetSession);
         match existing {
             Some(index) if !clean && !forget => {
-                if self.delayed_wills.remove(&index).is_some() {
+                let forgets = !self.config.defects.strikes(Defect::WillDespiteReturn);
+                if forgets && self.delayed_wills.remove(&index).is_some() {
                     self.forget_will(client_id); // it came back in time [MQTT-3.1.3-9]
                 }
                 (index, true)

@@ -2,6 +2,7 @@
 
 use super::Config;
 use super::connection::{Connection, MAX_CONNECT, Will};
+use super::defects::Defect;
 use super::journal::Journal;
 use super::notes::{self, Notes};
 use super::retained::Retained;
@@ -288,7 +289,9 @@ impl Broker {
             match codec::decode(&bytes[used..], connection.version, Sender::Client, most) {
                 Ok(Some((packet, length))) => {
                     used += length;
-                    connection.last_packet = now;
+                    if packet != Packet::PingReq || !self.config.defects.strikes(Defect::PingsDoNotCount) {
+                        connection.last_packet = now;
+                    }
                     self.counts.received += 1;
                     self.work.packets += 1;
                     self.work.kept += u64::from(changes_what_is_kept(&packet));
@@ -355,7 +358,8 @@ impl Broker {
         }
         let before = connection.out.len();
         codec::encode(packet, connection.version, &mut connection.out);
-        let fits = connection.out.len() - before <= connection.max_packet;
+        let fits = connection.out.len() - before <= connection.max_packet
+            || self.config.defects.strikes(Defect::IgnorePacketSize);
         self.counts.sent += u64::from(fits);
         if !fits {
             connection.out.truncate(before);
@@ -449,6 +453,7 @@ impl Broker {
                 self.note(conn, 1, || "refused: no CONNECT in time".to_owned());
                 self.close(conn, false, now);
             }
+            Some(_) if self.config.defects.strikes(Defect::NeverCloseSilent) => {}
             Some(_) => self.end(conn, 0x8D, "nothing came for one and a half times the keep alive", now),
             None => {}
         }

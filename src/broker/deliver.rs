@@ -25,6 +25,10 @@ impl Broker {
         if connection.is_none() && self.config.defects.strikes(Defect::DropOffline) {
             return;
         }
+        let away = connection.is_none();
+        if away && session.waiting.len() >= 3 && self.config.defects.strikes(Defect::ForgetOldest) {
+            session.waiting.pop_front();
+        }
         if session.waiting.len() < self.config.queue_limit {
             if let Some(journal) = &mut self.journal {
                 journal.owed(session, &mut delivery, None);
@@ -47,7 +51,7 @@ impl Broker {
                 return;
             }
             let Some(mut delivery) = session.waiting.pop_front() else { return };
-            if delivery.is_expired(now) {
+            if delivery.is_expired(now) && !self.config.defects.strikes(Defect::IgnoreExpiry) {
                 self.over(index, &delivery);
                 continue;
             }
@@ -81,10 +85,16 @@ impl Broker {
         let (mut topic, mut alias) = (&*d.message.topic, None);
         let properties = if connection.version == Version::V5 {
             alias = connection.alias_for(topic);
+            if let Some((number, true)) = &mut alias
+                && self.config.defects.strikes(Defect::AliasOutOfRange)
+            {
+                *number = connection.alias_maximum.saturating_add(1);
+            }
             if let Some((_, false)) = alias {
                 topic = "";
             }
-            d.properties(alias.map(|(number, _)| number), now)
+            let own = d.properties(alias.map(|(number, _)| number), now);
+            if self.config.defects.is_empty() { own } else { self.spoil_properties(own, &d.message.properties) }
         } else {
             PropertiesBuf::default()
         };

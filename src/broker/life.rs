@@ -57,8 +57,10 @@ impl Broker {
         {
             self.forget_will(&will.message.from.clone());
         }
-        if let Some(will) = will.filter(|_| with_will) {
-            let delay = will.delay.min(expiry);
+        let never = self.config.defects.strikes(Defect::WillNever);
+        if let Some(will) = will.filter(|_| with_will && !never) {
+            let at_once = self.config.defects.strikes(Defect::IgnoreWillDelay);
+            let delay = if at_once { 0 } else { will.delay.min(expiry) };
             let due = now + Duration::from_secs(delay.into());
             if let Some(journal) = &mut self.journal {
                 journal.will(&will.message.from, Some(&will), Some(due));
@@ -107,6 +109,9 @@ impl Broker {
     pub(super) fn publish_will(&mut self, mut will: Will, session: u32, now: Instant) {
         self.forget_will(&will.message.from.clone());
         will.message.expires = will.expiry.map(|s| now + Duration::from_secs(s.into()));
+        if self.config.defects.strikes(Defect::WillTwice) {
+            self.publish_message(will.message.clone(), session, now);
+        }
         self.publish_message(will.message, session, now);
     }
 

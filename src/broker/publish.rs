@@ -170,15 +170,18 @@ impl Broker {
         matches.clear();
         let (router, sessions) = (&mut self.router, &self.sessions);
         let online = |s: u32| sessions.get(s as usize).and_then(Option::as_ref).is_some_and(|s| s.connection.is_some());
+        // Nobody has this number: No Local then holds for nobody.
+        let from = if self.config.defects.strikes(Defect::EchoNoLocal) { u32::MAX } else { from };
         router.matches(&message.topic, from, online, &mut matches);
         for m in matches.drain(..) {
-            let delivery = Delivery {
+            let mut delivery = Delivery {
                 message: Arc::clone(&message),
                 qos: m.qos.min(message.qos), // [MQTT-3.8.4-6], 5.0: [MQTT-3.8.4-8]
                 retain: m.retain_as_published && message.retain, // [MQTT-3.3.1-12] [MQTT-3.3.1-13]
                 identifiers: m.identifiers,
                 record: 0,
             };
+            self.spoil(&mut delivery);
             self.hand_over(m.session, delivery, now);
         }
         self.matches = matches;

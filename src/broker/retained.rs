@@ -19,6 +19,10 @@ impl Retained {
         self.0.insert(message.topic.clone(), Arc::clone(message))
     }
 
+    pub fn has(&self, topic: &str) -> bool {
+        self.0.contains_key(topic)
+    }
+
     pub fn remove(&mut self, topic: &str) -> Option<Arc<Message>> {
         self.0.remove(topic)
     }
@@ -44,6 +48,9 @@ impl Broker {
     /// [MQTT-3.3.1-5] the last one is kept, [MQTT-3.3.1-6] an empty one clears.
     pub(super) fn retain(&mut self, message: &Arc<Message>) {
         if !message.payload.is_empty() {
+            if self.retained.has(&message.topic) && self.config.defects.strikes(Defect::RetainOlder) {
+                return;
+            }
             let old = self.retained.insert(message);
             // What the broker says of itself is of this broker alone.
             if let Some(journal) = self.journal.as_mut().filter(|_| !message.topic.starts_with("$SYS/")) {
@@ -77,6 +84,9 @@ impl Broker {
                 continue;
             }
             if options.no_local && message.from == me {
+                continue;
+            }
+            if self.config.defects.strikes(Defect::ForgetRetained) {
                 continue;
             }
             let qos = options.qos.min(message.qos);

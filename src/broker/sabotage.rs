@@ -2,8 +2,9 @@
 
 use super::core::Broker;
 use super::defects::Defect;
-use super::message::{Delivery, Message};
+use super::message::{Charge, Delivery, Message};
 use crate::mqtt::QoS;
+use crate::mqtt::properties::{PropertiesBuf, Property};
 use crate::promise::filter_matches;
 use crate::time::Instant;
 use std::collections::BTreeMap;
@@ -41,12 +42,90 @@ impl Broker {
         }
     }
 
+    /// Defects of what goes with one copy.
+    pub(super) fn spoil(&mut self, delivery: &mut Delivery) {
+        if self.config.defects.is_empty() {
+            return;
+        }
+        if delivery.message.retain && self.config.defects.strikes(Defect::RetainOnLive) {
+            delivery.retain = true;
+        }
+        if delivery.retain && self.config.defects.strikes(Defect::LoseRetainFlag) {
+            delivery.retain = false;
+        }
+        if !delivery.identifiers.is_empty() && self.config.defects.strikes(Defect::DropIdentifier) {
+            delivery.identifiers.clear();
+        }
+    }
+
+    /// Defects that spoil the properties of a PUBLISH on its way out.
+    pub(super) fn spoil_properties(&mut self, p: PropertiesBuf, sent: &[u8]) -> PropertiesBuf {
+        let defects = &mut self.config.defects;
+        let has = |id: u8| p.as_properties().iter().any(|p| p.id() == id);
+        let (content, user, expiry) = (has(3), has(38), has(2));
+        let drop = content && defects.strikes(Defect::DropProperties);
+        let reverse = user && defects.strikes(Defect::ReverseUserProperties);
+        let freeze = expiry && defects.strikes(Defect::FreezeExpiry);
+        if !(drop || reverse || freeze) {
+            return p;
+        }
+        let mut out = PropertiesBuf::default();
+        let came = PropertiesBuf::from_checked(sent);
+        for property in p.as_properties().iter() {
+            match property {
+                Property::ContentType(_) if drop => {}
+                Property::UserProperty(..) if reverse => {}
+                Property::MessageExpiryInterval(_) if freeze => {
+                    let whole = came.find(|p| if let Property::MessageExpiryInterval(s) = p { Some(s) } else { None });
+                    out.push(Property::MessageExpiryInterval(whole.unwrap_or(0)));
+                }
+                other => {
+                    out.push(other);
+                }
+            }
+        }
+        if reverse {
+            let user: Vec<Property<'_>> =
+                p.as_properties().iter().filter(|p| matches!(p, Property::UserProperty(..))).collect();
+            for property in user.iter().rev() {
+                out.push(*property);
+            }
+        }
+        out
+    }
+
+    /// Somebody with a wildcard at the first level gets a topic that begins with `$`.
+    fn leak_dollar(&mut self, now: Instant) {
+        if !self.config.defects.strikes(Defect::DollarToWildcard) {
+            return;
+        }
+        let victim = self.sessions.iter().zip(0..).find_map(|(session, index)| {
+            let session = session.as_ref().filter(|s| s.connection.is_some())?;
+            session.subscriptions.contains_key("#").then_some(index)
+        });
+        let Some(victim) = victim else { return };
+        let message = Arc::new(Message {
+            topic: "$SYS/broker/load".into(),
+            payload: b"1".as_slice().into(),
+            qos: QoS::AtMostOnce,
+            retain: false,
+            properties: Box::default(),
+            expires: None,
+            from: "".into(),
+            number: 0,
+            _charge: Charge::new(&self.kept, 0),
+        });
+        let delivery = Delivery { message, qos: QoS::AtMostOnce, retain: false, identifiers: Vec::new(), record: 0 };
+        self.enqueue(victim, delivery, now);
+    }
+
     /// After a message was handed on to those it was for.
     pub(super) fn after_routing(&mut self, message: &Arc<Message>, now: Instant) {
         if self.config.defects.is_empty() {
             return;
         }
         self.misroute(message, now);
+        self.leak_dollar(now);
         self.sabotage.last_topic = message.topic.clone();
     }
 

@@ -2,6 +2,7 @@
 
 use super::access::Right;
 use super::core::{Broker, ConnId};
+use super::defects::Defect;
 use super::router::Entry;
 use crate::mqtt::packet::{Codes, Packet, Subscribe, SubscribeOptions, Unsubscribe};
 use crate::mqtt::properties::{Properties, Property};
@@ -44,7 +45,9 @@ impl Broker {
                 }
             }
             // [MQTT-3.3.1-9..11]: 0 always, 1 for a new subscription, 2 never; none for shared ones.
-            let wanted = options.retain_handling == 0 || (options.retain_handling == 1 && is_new);
+            let wanted = options.retain_handling == 0
+                || (options.retain_handling == 1 && is_new)
+                || self.config.defects.strikes(Defect::IgnoreRetainHandling);
             if share.is_none() && wanted {
                 retained.push((proper.to_owned(), options));
             }
@@ -75,7 +78,9 @@ impl Broker {
         let mut codes = Vec::new();
         for filter in u.filters() {
             let (share, proper) = parts(filter);
-            self.router.unsubscribe(proper, share, session);
+            if !self.config.defects.strikes(Defect::KeepSubscription) {
+                self.router.unsubscribe(proper, share, session);
+            }
             let Some(Some(state)) = self.sessions.get_mut(session as usize) else { return };
             let existed = state.subscriptions.remove(filter).is_some();
             if let Some(journal) = &mut self.journal {

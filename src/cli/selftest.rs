@@ -20,11 +20,12 @@ pub(super) fn run(args: &Args) -> u8 {
     if args.markdown {
         println!("| defect | caught | {} | |\n|---|---|{}---|", titles.join(" | "), "---|".repeat(titles.len()));
     } else {
-        println!("{:<26} {:>7}  {}", "defect", "caught", titles.iter().map(|t| format!("{t:>9}")).collect::<String>());
+        println!("{:<26} {:>7}  {}", "defect", "caught", titles.iter().map(|t| format!("{t:>14}")).collect::<String>());
     }
     let lines = selftest(args.seeds, |line| show(line, args.markdown));
     let wrong = lines.iter().filter(|l| l.wrong.is_some()).count();
-    println!("\n{} defects, {} seeds each: {wrong} not as they must be", lines.len() - 2, args.seeds);
+    let defects = lines.iter().filter(|l| l.defect.is_some()).count();
+    println!("\n{defects} defects, {} seeds each: {wrong} not as they must be", args.seeds);
     if wrong == 0 { exit::OK } else { exit::BROKEN }
 }
 
@@ -37,6 +38,6 @@ fn show(line: &Line, markdown: bool) {
     if markdown {
         println!("| {name} | {caught} | {} | {said} |", cells.collect::<Vec<_>>().join(" | "));
     } else {
-        println!("{name:<26} {caught:>7}  {}  {said}", cells.map(|c| format!("{c:>9}")).collect::<String>());
+        println!("{name:<26} {caught:>7}  {}  {said}", cells.map(|c| format!("{c:>14}")).collect::<String>());
     }
 }

@@ -1,19 +1,24 @@
 //! What a device says when it connects, and how the session's words map to the judges'.
 
+use super::identity;
 use super::plan::Plan;
-use crate::mqtt::packet::{Connect, Packet, SubscribeOptions, Will};
+use crate::mqtt::codec;
+use crate::mqtt::packet::{Connect, Packet, Will};
 use crate::mqtt::properties::{PropertiesBuf, Property};
 use crate::mqtt::session::{ProtocolError, Session};
-use crate::mqtt::{QoS, codec};
 use crate::trace::Breach;
 
 /// Writes the CONNECT of a client.
-pub(super) fn write_connect(plan: &Plan, session: &Session, clean: bool, tx: &mut Vec<u8>) {
+pub(super) fn write_connect(plan: &Plan, session: &Session, clean: bool, connection: u32, tx: &mut Vec<u8>) {
     let properties = session.connect_properties();
     let mut will_properties = PropertiesBuf::default();
     let will = plan.will.as_deref();
     if let Some(delay) = will.map(|w| w.delay).filter(|d| *d > 0) {
         will_properties.push(Property::WillDelayInterval(delay));
+    }
+    let mut payload = will.map_or_else(Default::default, |w| w.payload.clone());
+    if let Some(layout) = will.and_then(|w| w.layout) {
+        identity::stamp(&mut payload, layout, plan.kind.nonce, plan.id, identity::WILL | connection);
     }
     let connect = Connect {
         version: plan.kind.version,
@@ -22,7 +27,7 @@ pub(super) fn write_connect(plan: &Plan, session: &Session, clean: bool, tx: &mu
         client_id: &plan.client_id,
         will: will.map(|w| Will {
             topic: &w.topic,
-            payload: w.payload.as_bytes(),
+            payload: &payload,
             qos: w.qos,
             retain: w.retain,
             properties: will_properties.as_properties(),
@@ -34,15 +39,11 @@ pub(super) fn write_connect(plan: &Plan, session: &Session, clean: bool, tx: &mu
     codec::encode(&Packet::Connect(connect), plan.kind.version, tx);
 }
 
-/// A filter with its options, as SUBSCRIBE wants it.
-pub(super) fn filter(filter: &str, qos: QoS, no_local: bool) -> (&str, SubscribeOptions) {
-    (filter, SubscribeOptions { qos, no_local, ..SubscribeOptions::default() })
-}
-
 /// A session's complaint, in the judges' words.
 pub(super) fn breach_of(error: ProtocolError) -> Breach {
     match error {
-        ProtocolError::Unexpected | ProtocolError::TopicAlias => Breach::Unexpected,
+        ProtocolError::Unexpected => Breach::Unexpected,
+        ProtocolError::TopicAlias => Breach::TopicAlias,
         ProtocolError::ReceiveMaximum => Breach::ReceiveMaximum,
     }
 }

@@ -5,9 +5,11 @@
 //! the rest of the payload, so that a changed or missing byte anywhere in the payload is seen; what slips through
 //! is one change in 2^32, and truncation is also seen by the length.
 
+use super::facts::Expected;
 use crate::scenario::model::{BINARY_LEN, HEX_LEN};
 use crate::trace::{ClientId, Strange};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Where in a publisher's payload the identity stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -20,6 +22,9 @@ pub struct Layout {
     pub length: u32,
 }
 
+/// Numbers with this bit are of wills: the rest says of which CONNECT of their client.
+pub const WILL: u32 = 1 << 31;
+
 /// Everything a receiver needs to tell whose message it has: the same for all clients of a run.
 #[derive(Clone, Debug, Default)]
 pub struct Directory {
@@ -29,6 +34,10 @@ pub struct Directory {
     topics: BTreeMap<Box<str>, ClientId>,
     /// Topics that several publishers share: any of them is right.
     shared: BTreeMap<Box<str>, Vec<ClientId>>,
+    /// Wills with an identity: topic and length of the payload.
+    wills: BTreeMap<ClientId, (Box<str>, u32)>,
+    /// What 5.0 publishers give their messages.
+    expected: BTreeMap<ClientId, Arc<Expected>>,
 }
 
 /// What a payload says of itself.
@@ -42,6 +51,13 @@ pub enum Reading {
         number: u32,
         /// The publisher whose topic it came on.
         topic_of: Option<ClientId>,
+    },
+    /// A will of this run.
+    Will {
+        /// Whose.
+        of: ClientId,
+        /// Of which of its connections, from 1.
+        connection: u32,
     },
     /// None.
     Strange(Strange),
@@ -65,6 +81,26 @@ impl Directory {
         }
     }
 
+    /// Adds the will of the client that was added last.
+    pub fn push_will(&mut self, topic: &str, length: u32) {
+        if let Some(last) = self.layouts.len().checked_sub(1).and_then(|i| u32::try_from(i).ok()) {
+            self.wills.insert(ClientId(last), (topic.into(), length));
+        }
+    }
+
+    /// Adds what the messages of the client that was added last are to come with.
+    pub fn push_expected(&mut self, expected: &Arc<Expected>) {
+        if let Some(last) = self.layouts.len().checked_sub(1).and_then(|i| u32::try_from(i).ok()) {
+            self.expected.insert(ClientId(last), Arc::clone(expected));
+        }
+    }
+
+    /// What the messages of a publisher are to come with; none if nothing was said.
+    #[must_use]
+    pub fn expected(&self, publisher: ClientId) -> Option<&Expected> {
+        self.expected.get(&publisher).map(|e| &**e)
+    }
+
     /// Reads a payload that came on `topic`.
     #[must_use]
     pub fn read(&self, topic: &str, payload: &[u8]) -> Reading {
@@ -84,6 +120,14 @@ impl Directory {
             return Reading::Strange(strange);
         };
         let publisher = ClientId(fields.publisher);
+        if fields.number & WILL != 0
+            && let Some((own, length)) = self.wills.get(&publisher)
+        {
+            let good = payload.len() == *length as usize && **own == *topic && fields.checks(self.nonce, payload);
+            let connection = fields.number & !WILL;
+            let corrupt = Reading::Strange(Strange::Corrupt { topic_of: by_topic });
+            return if good { Reading::Will { of: publisher, connection } } else { corrupt };
+        }
         let Some(own) = self.layout(publisher) else {
             return Reading::Strange(if fields.checks(self.nonce, payload) {
                 Strange::Phantom

@@ -27,6 +27,9 @@ pub enum Want {
     Reset,
     /// Let the connection go without a word: the sensor has no power.
     Vanish,
+    /// The same, and tell [`super::Device::handle_old_bytes`] and [`super::Device::handle_old_closed`] what becomes of it. Over a
+    /// link nobody can know: there it is as `Vanish`.
+    Supplant,
 }
 
 /// How a connection ended, as the transport saw it.

@@ -4,19 +4,21 @@
 //! put into [`Io::tx`], and arms its timer at [`Device::next_deadline`]. Bytes in `tx` are always for the connection
 //! that is open now; after `Want::Reset` or `Want::Vanish` they are void.
 
-use super::identity::{self, Reading};
+use super::deeds::{CLEARS, Extra};
+use super::identity;
 use super::io::{Closed, Io, Want};
 use super::outbox::{Message, Outbox};
 use super::plan::{Kind, Plan, Publishes};
 use crate::mqtt::codec::{self, Sender};
+use crate::mqtt::properties::Property;
 use crate::mqtt::session::{Happening, Resend, Session, SessionConfig};
 use crate::mqtt::{PacketId, QoS, Version};
 use crate::scenario::model::Keeps;
 use crate::time::{Duration, Instant};
-use crate::trace::{Ack, Breach, Delivered, Discard, EndedBy, Event, Sent, Strange, Timeout, What};
+use crate::trace::{Ack, Breach, Discard, EndedBy, Event, Sent, Timeout, What};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum State {
+pub(super) enum State {
     /// Not connected; connects again at this time (never, if `FAR`).
     Away(Instant),
     /// The transport is being opened, until this deadline.
@@ -32,9 +34,9 @@ enum State {
 /// One simulated client.
 #[derive(Debug)]
 pub struct Device {
-    plan: Box<Plan>,
-    state: State,
-    session: Session,
+    pub(super) plan: Box<Plan>,
+    pub(super) state: State,
+    pub(super) session: Session,
     outbox: Outbox,
     next_number: u32,
     /// Bytes of a packet that has not come whole.
@@ -46,14 +48,15 @@ pub struct Device {
     /// Memory was lost: the broker's session must go too.
     must_purge: bool,
     /// Which subscriptions were acknowledged in the present session.
-    subscribed: bool,
-    subscribe_id: Option<PacketId>,
+    pub(super) subscribed: bool,
+    pub(super) subscribe_id: Option<PacketId>,
     next_offline: usize,
     next_cut: Instant,
     next_reboot: usize,
     /// The duty cycle's next change, if it disconnects.
     next_duty: Instant,
     breached: bool,
+    pub(super) extra: Extra,
 }
 
 impl Device {
@@ -81,6 +84,7 @@ impl Device {
             next_reboot: 0,
             next_duty,
             breached: false,
+            extra: Extra::default(),
             plan,
         }
     }
@@ -90,11 +94,12 @@ impl Device {
     pub fn next_deadline(&self) -> Option<Instant> {
         let state = match self.state {
             State::Away(at) | State::Opening(at) | State::Greeting { until: at, .. } => at,
+            State::Up if self.extra.is_silent() => Instant::FAR,
             State::Up => self.session.next_deadline().unwrap_or(Instant::FAR),
             State::Done => return None,
         };
         let message = self.next_message().unwrap_or(Instant::FAR);
-        let life = self.next_cut.min(self.next_duty).min(self.offline_at()).min(self.reboot_at());
+        let life = self.next_cut.min(self.next_duty).min(self.offline_at()).min(self.reboot_at()).min(self.deed_at());
         let at = state.min(message).min(life);
         (at < Instant::FAR).then_some(at)
     }
@@ -122,7 +127,7 @@ impl Device {
     #[must_use]
     pub fn is_settled(&self) -> bool {
         match self.state {
-            State::Up => self.subscribed || self.plan.filters.is_empty(),
+            State::Up => self.subscribed || self.extra.unsubscribed || self.plan.filters.is_empty(),
             State::Done => true,
             _ => false,
         }
@@ -154,13 +159,15 @@ impl Device {
             State::Away(at) if at <= now => self.open(at, now, io),
             State::Opening(until) if until <= now => self.give_up(Timeout::Transport, now, io),
             State::Greeting { until, .. } if until <= now => self.give_up(Timeout::ConnAck, now, io),
-            State::Up => {
-                if self.session.handle_deadline(now, io.tx).is_err() {
-                    self.give_up(Timeout::PingResp, now, io);
-                } else {
+            State::Up if !self.extra.is_silent() => match self.session.handle_deadline(now, io.tx) {
+                Err(_) => self.give_up(Timeout::PingResp, now, io),
+                Ok(pinged) => {
+                    if pinged {
+                        self.event(What::Pinged, now, io);
+                    }
                     self.send_waiting(now, io);
                 }
-            }
+            },
             _ => {}
         }
     }
@@ -173,19 +180,23 @@ impl Device {
         self.event(What::TransportOpen, at, io);
         let purge = self.must_purge && self.plan.kind.version != Version::V5;
         self.state = State::Greeting { until: now + self.plan.kind.connect_timeout, purge };
+        self.extra.connects += 1;
         self.write_connect(purge, io.tx);
         self.session.handle_connect_sent(now);
     }
 
     /// The transport takes more.
     pub fn handle_room(&mut self, now: Instant, io: &mut Io<'_>) {
-        if self.state == State::Up {
+        if self.state == State::Up && !self.extra.is_silent() {
             self.send_waiting(now, io);
         }
     }
 
     /// Bytes came; they had arrived at `at`.
     pub fn handle_bytes(&mut self, bytes: &[u8], now: Instant, at: Instant, io: &mut Io<'_>) {
+        if self.leaves_unread(bytes) {
+            return;
+        }
         if self.partial.is_empty() {
             let used = self.take_packets(bytes, now, at, io);
             if used < bytes.len() {
@@ -223,6 +234,8 @@ impl Device {
         }
         (self.next_cut, self.next_duty) = (Instant::FAR, Instant::FAR);
         (self.next_offline, self.next_reboot) = (usize::MAX, usize::MAX);
+        self.extra.end();
+        self.speak_again(now, io);
         match self.state {
             State::Away(at) if at < Instant::FAR => {
                 self.plan.backoff.reset();
@@ -285,12 +298,17 @@ impl Device {
         let kind = &self.plan.kind;
         identity::stamp(payload, *layout, kind.nonce, self.plan.id, m.number);
         let before = io.tx.len();
-        codec::encode_publish(
-            kind.version,
-            codec::PublishHeader { dup: resend, qos: kind.qos, retain: kind.retain, topic, packet_id: id },
-            payload,
-            io.tx,
-        );
+        let aliases = kind.topic_alias && self.session.server_limits().topic_alias_maximum > 0;
+        let topic = if aliases && self.extra.alias_sent { "" } else { topic };
+        let header = codec::PublishHeader { dup: resend, qos: kind.qos, retain: kind.retain, topic, packet_id: id };
+        if aliases {
+            self.extra.alias_sent = true;
+            let mut properties = kind.properties.clone();
+            properties.push(Property::TopicAlias(1));
+            codec::encode_publish_with(kind.version, header, properties.as_properties(), payload, io.tx);
+        } else {
+            codec::encode_publish_with(kind.version, header, kind.properties.as_properties(), payload, io.tx);
+        }
         self.session.note_sent(now);
         let bytes = u32::try_from(io.tx.len() - before).unwrap_or(u32::MAX);
         let packet_id = id.map_or(0, PacketId::get);
@@ -336,6 +354,9 @@ impl Device {
         if self.next_duty <= now {
             self.follow_duty(now, io);
         }
+        if self.deed_at() <= now {
+            self.do_deeds(now, io);
+        }
     }
 
     fn follow_duty(&mut self, now: Instant, io: &mut Io<'_>) {
@@ -356,7 +377,7 @@ impl Device {
             State::Up if clean => self.leave(now, io),
             State::Up | State::Opening(_) | State::Greeting { .. } => {
                 self.want(Want::Vanish);
-                self.ended(EndedBy::Client, now, now, io);
+                self.ended(EndedBy::Vanished, now, now, io);
             }
             State::Away(_) | State::Done => {}
         }
@@ -403,7 +424,7 @@ impl Device {
     fn write_connect(&self, purge: bool, tx: &mut Vec<u8>) {
         let plan = &self.plan;
         let clean = purge || self.must_purge || !plan.kind.persistent;
-        super::hello::write_connect(plan, &self.session, clean, tx);
+        super::hello::write_connect(plan, &self.session, clean, self.extra.connects, tx);
     }
 
     fn leave(&mut self, now: Instant, io: &mut Io<'_>) {
@@ -418,13 +439,14 @@ impl Device {
     }
 
     /// The connection, or the attempt at one, is over, whoever ended it.
-    fn ended(&mut self, by: EndedBy, now: Instant, at: Instant, io: &mut Io<'_>) {
+    pub(super) fn ended(&mut self, by: EndedBy, now: Instant, at: Instant, io: &mut Io<'_>) {
         let was_connected = self.state == State::Up;
         let in_flight = self.outbox.in_flight();
         self.event(What::Disconnected { by, was_connected, in_flight }, at, io);
         self.session.handle_closed();
         self.partial = Vec::new();
         self.subscribe_id = None;
+        self.extra.connection_over();
         if !self.plan.kind.persistent {
             self.session_gone(now, io);
         }
@@ -467,11 +489,11 @@ impl Device {
         bytes.len() // the connection is over: the rest is void
     }
 
-    fn breach(&mut self, breach: Breach, now: Instant, at: Instant, io: &mut Io<'_>) {
+    pub(super) fn breach(&mut self, breach: Breach, now: Instant, at: Instant, io: &mut Io<'_>) {
         self.breached = true;
         self.event(What::Protocol(breach), at, io);
         self.want(Want::Reset);
-        self.ended(EndedBy::Client, now, at, io);
+        self.ended(EndedBy::Vanished, now, at, io);
     }
 
     fn happened(&mut self, happening: Happening<'_>, bytes: u32, now: Instant, at: Instant, io: &mut Io<'_>) {
@@ -486,28 +508,10 @@ impl Device {
             Happening::PubAck { token, reason } => self.acked(token, Ack::PubAck, reason, now, at, io),
             Happening::PubRec { token, reason } => self.acked(token, Ack::PubRec, reason, now, at, io),
             Happening::PubComp { token, reason } => self.acked(token, Ack::PubComp, reason, now, at, io),
-            Happening::Message(publish) => {
-                let packet_id = publish.packet_id.map_or(0, PacketId::get);
-                let (qos, retain) = (publish.qos as u8, publish.retain);
-                let length = u32::try_from(publish.payload.len()).unwrap_or(u32::MAX);
-                let what = match self.plan.kind.directory.read(publish.topic, publish.payload) {
-                    Reading::Message { publisher, number, topic_of } => What::Delivered(Delivered {
-                        publisher,
-                        number,
-                        topic_of,
-                        qos,
-                        dup: publish.dup,
-                        retain,
-                        packet_id,
-                        bytes,
-                    }),
-                    // An empty retained message on a topic of ours is not ours: nobody sends them while a run lasts.
-                    Reading::Strange(what) => What::Strange { what: drop_empty(what, length), qos, retain, length },
-                };
-                self.event(what, at, io);
-            }
+            Happening::Message(publish) => self.message(&publish, bytes, now, at, io),
             Happening::Repeat { id } => self.event(What::RepeatSuppressed { packet_id: id.get() }, at, io),
             Happening::SubAck { id, codes } => self.suback(id, codes, at, io),
+            Happening::UnsubAck { id } => self.unsuback(id, at, io),
             Happening::Disconnect { reason } => {
                 self.want(Want::Reset);
                 self.ended(EndedBy::Broker(Some(reason)), now, at, io);
@@ -544,7 +548,7 @@ impl Device {
         // A 5.0 server may keep sessions for less long than it was asked to: not at all, with 0.
         self.has_session =
             self.plan.kind.persistent && (self.plan.kind.version != Version::V5 || self.session.session_expiry() > 0);
-        if !self.subscribed && !self.plan.filters.is_empty() {
+        if !self.subscribed && !self.plan.filters.is_empty() && !self.extra.unsubscribed {
             self.subscribe(now, io);
         }
         self.send_waiting(now, io);
@@ -555,7 +559,10 @@ impl Device {
         while let Some(resend) = self.session.poll_resend() {
             match resend {
                 Resend::Publish { id, token } => {
-                    let number = u32::try_from(token).expect("tokens are message numbers");
+                    let Ok(number) = u32::try_from(token) else {
+                        self.write_clear(Some(id), true, now, io);
+                        continue;
+                    };
                     if let Some(message) = self.outbox.find(number) {
                         self.write_publish(message, Some(id), true, now, io);
                     }
@@ -568,15 +575,11 @@ impl Device {
         }
     }
 
-    fn subscribe(&mut self, now: Instant, io: &mut Io<'_>) {
-        let filters: Vec<_> = self
-            .plan
-            .filters
-            .iter()
-            .zip(&self.plan.kind.subscriptions)
-            .map(|(filter, (qos, no_local))| super::hello::filter(filter, *qos, *no_local))
-            .collect();
-        self.subscribe_id = self.session.subscribe(&filters, io.tx);
+    pub(super) fn subscribe(&mut self, now: Instant, io: &mut Io<'_>) {
+        let kind = &self.plan.kind;
+        let filters: Vec<_> =
+            self.plan.filters.iter().zip(&kind.subscriptions).map(|(filter, options)| (&**filter, *options)).collect();
+        self.subscribe_id = self.session.subscribe(&filters, kind.subscription_identifier, io.tx);
         self.session.note_sent(now);
         for filter in 0..self.plan.filters.len() {
             self.event(What::SubscribeSent { filter: u16::try_from(filter).unwrap_or(u16::MAX) }, now, io);
@@ -587,6 +590,7 @@ impl Device {
         if self.subscribe_id != Some(id) {
             return;
         }
+        self.subscribe_id = None;
         self.subscribed = true;
         for (filter, granted) in codes.iter().enumerate() {
             let filter = u16::try_from(filter).unwrap_or(u16::MAX);
@@ -595,7 +599,11 @@ impl Device {
     }
 
     fn acked(&mut self, token: u64, ack: Ack, reason: u8, now: Instant, at: Instant, io: &mut Io<'_>) {
-        let number = u32::try_from(token).expect("tokens are message numbers");
+        let Ok(number) = u32::try_from(token) else {
+            debug_assert!(token >= CLEARS);
+            self.clear_acked(ack, reason, at, io);
+            return self.send_waiting(now, io);
+        };
         self.event(What::Acked { number, ack, reason }, at, io);
         // A negative PUBREC ends the exchange as well [MQTT-4.3.3-4].
         if ack != Ack::PubRec || reason >= 0x80 {
@@ -604,19 +612,14 @@ impl Device {
         }
     }
 
-    fn want(&mut self, want: Want) {
+    pub(super) fn want(&mut self, want: Want) {
         let place = usize::from(self.wants[0].is_some());
         self.wants[place] = Some(want);
     }
 
-    fn event(&self, what: What, at: Instant, io: &mut Io<'_>) {
+    pub(super) fn event(&self, what: What, at: Instant, io: &mut Io<'_>) {
         io.sink.event(Event { seen: io.seen, at, client: self.plan.id, what });
     }
-}
-
-/// An empty payload is no message of ours that was spoiled: it is how somebody clears a retained message.
-fn drop_empty(what: Strange, length: u32) -> Strange {
-    if length == 0 { Strange::Foreign } else { what }
 }
 
 fn session_config(kind: &Kind) -> SessionConfig {
@@ -626,6 +629,7 @@ fn session_config(kind: &Kind) -> SessionConfig {
         keep_alive: kind.keep_alive,
         window: kind.window,
         receive_maximum: kind.receive_maximum,
-        maximum_packet_size: None,
+        maximum_packet_size: kind.maximum_packet_size,
+        topic_alias_maximum: kind.topic_alias_maximum,
     }
 }

@@ -1,8 +1,11 @@
 //! What a device is told at birth, as plain data. What a whole group shares is behind one `Arc`.
 
 use super::backoff::Backoff;
+use super::deeds::Deed;
 use super::identity::{Directory, Layout};
 use super::schedule::Schedule;
+use crate::mqtt::packet::SubscribeOptions;
+use crate::mqtt::properties::PropertiesBuf;
 use crate::mqtt::{QoS, Version};
 use crate::scenario::model::{DropPolicy, Keeps, Offline};
 use crate::seed::Stream;
@@ -37,8 +40,20 @@ pub struct Kind {
     pub qos: QoS,
     /// RETAIN flag of its messages.
     pub retain: bool,
-    /// QoS and no local of each subscription.
-    pub subscriptions: Vec<(QoS, bool)>,
+    /// The options of each subscription.
+    pub subscriptions: Vec<SubscribeOptions>,
+    /// What its clients do at set times, in order.
+    pub deeds: Vec<(Instant, Deed)>,
+    /// 5.0: the properties of its messages, expiry included.
+    pub properties: PropertiesBuf,
+    /// 5.0: its topic travels as an alias.
+    pub topic_alias: bool,
+    /// 5.0: topic aliases taken from the broker.
+    pub topic_alias_maximum: u16,
+    /// 5.0: the largest packet taken from the broker, in bytes.
+    pub maximum_packet_size: Option<u32>,
+    /// 5.0: the identifier of its subscriptions.
+    pub subscription_identifier: Option<u32>,
     /// Whether the client disconnects in its duty cycle's off times.
     pub duty_disconnects: bool,
     /// Power cuts: mean time between, how long off, what survives.
@@ -83,7 +98,9 @@ pub struct Plan {
 #[allow(missing_docs)]
 pub struct Will {
     pub topic: Box<str>,
-    pub payload: Box<str>,
+    pub payload: Box<[u8]>,
+    /// Where in the payload its identity goes, if it has one.
+    pub layout: Option<Layout>,
     pub qos: QoS,
     pub retain: bool,
     /// 5.0: seconds.

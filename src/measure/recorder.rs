@@ -176,8 +176,11 @@ impl Recorder {
                 self.connected += 1;
             }
             What::SubscribeSent { filter: 0 } => {
-                self.connections[c].subscribed_at = event.at;
-                self.connections[c].subscribe_intended = self.connections[c].intended;
+                let connection = &mut self.connections[c];
+                // The first on a connection is part of connecting; a later one is wanted when it is sent.
+                let again = connection.subscribed_at > connection.open;
+                connection.subscribe_intended = if again { event.at } else { connection.intended };
+                connection.subscribed_at = event.at;
             }
             What::Subscribed { filter: 0, .. } => {
                 let Connection { subscribed_at, subscribe_intended, .. } = self.connections[c];
@@ -191,7 +194,7 @@ impl Recorder {
     fn disconnected(&mut self, group: usize, by: EndedBy, was_connected: bool, at: Instant) {
         self.connected -= u64::from(was_connected && self.connected > 0);
         let connected = self.connected;
-        if was_connected && !self.drained && by != EndedBy::Client {
+        if was_connected && !self.drained && !matches!(by, EndedBy::Client | EndedBy::Vanished) {
             self.count(group, Count::Disconnects);
             self.interval(at).disconnects += 1;
         }

@@ -12,19 +12,19 @@ fn client(topic: Option<&str>, filters: &[(&str, Option<&str>)]) -> Client {
         name: "client".into(),
         group: 0,
         mqtt_level: 4,
-        publishes: topic.map(|t| Publishes { topic: t.into(), qos: 1, retain: false, length: 16, expiry: None }),
+        publishes: topic.map(|t| Publishes { topic: t.into(), qos: 1, length: 16, ..Publishes::default() }),
         subscriptions: filters
             .iter()
             .map(|(filter, share)| Subscription {
                 filter: (*filter).into(),
                 share: share.map(Into::into),
                 qos: 1,
-                no_local: false,
+                ..Subscription::default()
             })
             .collect(),
         session: SessionPromise::Clean,
-        maximum_packet_size: None,
         window: 16,
+        ..Client::default()
     }
 }
 

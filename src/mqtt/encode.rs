@@ -46,8 +46,19 @@ pub struct PublishHeader<'a> {
 
 /// Appends a PUBLISH without properties.
 pub fn encode_publish(version: Version, header: PublishHeader<'_>, payload: &[u8], out: &mut Vec<u8>) {
+    encode_publish_with(version, header, Properties::EMPTY, payload, out);
+}
+
+/// Appends a PUBLISH with properties (which only 5.0 has).
+pub fn encode_publish_with(
+    version: Version,
+    header: PublishHeader<'_>,
+    properties: Properties<'_>,
+    payload: &[u8],
+    out: &mut Vec<u8>,
+) {
     let PublishHeader { dup, qos, retain, topic, packet_id } = header;
-    publish(&Publish { dup, qos, retain, topic, packet_id, properties: Properties::EMPTY, payload }, version, out);
+    publish(&Publish { dup, qos, retain, topic, packet_id, properties, payload }, version, out);
 }
 
 /// Appends a SUBSCRIBE.

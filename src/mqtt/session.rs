@@ -31,6 +31,8 @@ pub struct SessionConfig {
     pub receive_maximum: u16,
     /// 5.0: Maximum Packet Size told to the server.
     pub maximum_packet_size: Option<u32>,
+    /// 5.0: Topic Alias Maximum told to the server; the owner resolves aliases.
+    pub topic_alias_maximum: u16,
 }
 
 /// What a packet meant.
@@ -150,6 +152,9 @@ impl Session {
             if let Some(size) = self.config.maximum_packet_size {
                 p.push(Property::MaximumPacketSize(size));
             }
+            if self.config.topic_alias_maximum > 0 {
+                p.push(Property::TopicAliasMaximum(self.config.topic_alias_maximum));
+            }
         }
         p
     }
@@ -204,11 +209,21 @@ impl Session {
         None
     }
 
-    /// Writes a SUBSCRIBE and returns its identifier; none if every identifier is in use.
-    pub fn subscribe(&mut self, filters: &[(&str, SubscribeOptions)], out: &mut Vec<u8>) -> Option<PacketId> {
+    /// Writes a SUBSCRIBE, with a subscription identifier (5.0) if there is one, and returns its packet identifier; none if
+    /// every one is in use.
+    pub fn subscribe(
+        &mut self,
+        filters: &[(&str, SubscribeOptions)],
+        identifier: Option<u32>,
+        out: &mut Vec<u8>,
+    ) -> Option<PacketId> {
         let id = self.free_id()?;
         self.pending.push(id);
-        codec::encode_subscribe(self.config.version, id, Properties::EMPTY, filters, out);
+        let mut properties = PropertiesBuf::default();
+        if let Some(identifier) = identifier {
+            properties.push(Property::SubscriptionIdentifier(identifier));
+        }
+        codec::encode_subscribe(self.config.version, id, properties.as_properties(), filters, out);
         Some(id)
     }
 
@@ -309,8 +324,9 @@ impl Session {
         now: Instant,
         out: &mut Vec<u8>,
     ) -> Result<Happening<'a>, ProtocolError> {
-        // No alias was offered [MQTT-3.1.2-27].
-        if publish.topic.is_empty() || publish.properties.find(alias).is_some() {
+        // [MQTT-3.1.2-26] within the maximum, and [MQTT-3.1.2-27] none where it is 0.
+        let alias = publish.properties.find(alias);
+        if alias.map_or(publish.topic.is_empty(), |alias| alias > self.config.topic_alias_maximum) {
             return Err(ProtocolError::TopicAlias);
         }
         let Some(id) = publish.packet_id else { return Ok(Happening::Message(*publish)) };
@@ -417,6 +433,12 @@ impl Session {
         self.server.session_expiry.unwrap_or(self.config.session_expiry)
     }
 
+    /// When something was last sent, and the keep alive that holds now, in seconds.
+    #[must_use]
+    pub fn silence(&self) -> (Instant, u16) {
+        (self.last_sent, u16::try_from(self.keep_alive.as_secs()).unwrap_or(u16::MAX))
+    }
+
     /// When [`Self::handle_deadline`] must be called next.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
@@ -426,14 +448,14 @@ impl Session {
         Some(self.ping_due.unwrap_or(self.last_sent + self.keep_alive))
     }
 
-    /// Writes PINGREQ where nothing was sent for the keep alive [MQTT-3.1.2-20] (3.1.1: -23).
+    /// Writes PINGREQ where nothing was sent for the keep alive [MQTT-3.1.2-20] (3.1.1: -23); true if it did.
     ///
     /// # Errors
     /// If PINGRESP has not come within another keep alive (the standard leaves the time to the client; *assumed*).
-    pub fn handle_deadline(&mut self, now: Instant, out: &mut Vec<u8>) -> Result<(), PingTimeout> {
+    pub fn handle_deadline(&mut self, now: Instant, out: &mut Vec<u8>) -> Result<bool, PingTimeout> {
         match self.next_deadline() {
             Some(at) if at <= now => {}
-            _ => return Ok(()),
+            _ => return Ok(false),
         }
         if self.ping_due.is_some() {
             return Err(PingTimeout);
@@ -441,7 +463,7 @@ impl Session {
         self.write(&Packet::PingReq, out);
         self.note_sent(now);
         self.ping_due = Some(now + self.keep_alive);
-        Ok(())
+        Ok(true)
     }
 }
 

@@ -124,11 +124,9 @@ fn promises(faults: &[FaultMark]) -> Promises {
             name: format!("{}-{n:02}", group.name),
             group: index,
             mqtt_level: 4,
-            publishes: None,
-            subscriptions: Vec::new(),
             session: SessionPromise::Persistent(None),
-            maximum_packet_size: None,
             window: 1,
+            ..Client::default()
         }));
     }
     let p99 = |group: &str, limit| Threshold {

@@ -4,12 +4,14 @@ mod cleanup;
 mod coordinator;
 pub mod cores;
 mod engine;
+mod features;
 mod judging;
 mod load_loop;
 mod pipe;
 pub mod plan;
 mod secure;
 mod socket;
+mod unattended;
 
 pub(crate) use coordinator::{Deed, deeds, load_loops};
 pub use coordinator::{Outcome, Progress, Settings, run};

@@ -47,6 +47,8 @@ pub(super) struct Direct {
     unsent: Vec<u8>,
     /// Packets that its link had carried when the links were healed.
     pub packets_at_heal: Option<u64>,
+    /// A connection that was left unattended, with its generation.
+    pub(super) old: Option<(u32, Socket)>,
 }
 
 /// A link whose sensor speaks TCP by smoltcp.
@@ -203,7 +205,7 @@ impl Slot {
         loop {
             let want = self.device.poll_want();
             // Bytes written before a reset are void, those before a close are not.
-            if !matches!(want, Some(Want::Reset | Want::Vanish)) && !s.tx.is_empty() {
+            if !matches!(want, Some(Want::Reset | Want::Vanish | Want::Supplant)) && !s.tx.is_empty() {
                 self.write(now, s);
             }
             s.tx.clear();
@@ -262,6 +264,9 @@ impl Slot {
             return self.upstream_ready(generation, readable, writable, now, s);
         }
         let Pipe::Direct(d) = &mut self.pipe else { return };
+        if d.old.as_ref().is_some_and(|(old, _)| *old == generation) {
+            return self.old_ready(now, s);
+        }
         if d.generation != generation || d.socket.is_none() {
             return;
         }
@@ -503,6 +508,12 @@ impl Direct {
                 // Silent: the descriptor stays open, so that the broker sees nothing.
                 None => s.keep_silent(socket),
             },
+            // The same, but read: it is registered with its generation, and the device is told what becomes of it.
+            Want::Supplant => {
+                if let Some(older) = self.old.replace((self.generation, socket)) {
+                    s.keep_silent(older.1);
+                }
+            }
             Want::Reset | Want::Open => socket.reset_on_close(),
         }
     }
@@ -523,7 +534,7 @@ impl Linked {
             }
             Want::Close => self.side().finish(now),
             Want::Reset => self.side().abort(now),
-            Want::Vanish => self.side().power_cut(),
+            Want::Vanish | Want::Supplant => self.side().power_cut(),
         }
         self.unsent.clear();
         self.state = SensorState::Closed;

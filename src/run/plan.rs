@@ -1,5 +1,6 @@
 //! From a scenario and a seed to devices and promises.
 
+use super::features;
 use crate::device::backoff::Backoff;
 use crate::device::identity::{Directory, Layout};
 use crate::device::plan::{Kind, Plan, Publishes, Will};
@@ -108,7 +109,7 @@ pub fn plan(
     let mut promises = promises(scenario, &groups, broker);
     let mut clients = Vec::new();
     for (g, group) in groups.iter().enumerate() {
-        let kind = Arc::new(kind(group, &directory, nonce, drain_from));
+        let kind = Arc::new(kind(group, &directory, nonce, steady_from, drain_from));
         for index in 0..group.count {
             let start = match group.fleet {
                 // Its own draw, so that nobody's start depends on how many others there are.
@@ -118,6 +119,7 @@ pub fn plan(
                 }
                 None => Instant::ZERO,
             };
+            let start = group.device.features.start.unwrap_or(start);
             let id = ClientId(u32::try_from(clients.len()).expect("fewer than 2^32 clients"));
             let entity = Entity { scenario, seed, group, index, id, nonce, steady_from, drain_from };
             clients.push(Planned {
@@ -136,6 +138,8 @@ pub fn plan(
 fn directory(groups: &[GroupView<'_>], nonce: u32) -> Directory {
     let mut directory = Directory::new(nonce);
     for group in groups {
+        let publish = group.fleet.and_then(|f| f.publish.as_ref());
+        let expected = publish.and_then(|p| features::expected(&p.features)).map(Arc::new);
         for index in 0..group.count {
             let publishes = group.fleet.and_then(|f| f.publish.as_ref()).map(|p| {
                 let (payload, layout) = payload(p, group.name, index);
@@ -143,6 +147,15 @@ fn directory(groups: &[GroupView<'_>], nonce: u32) -> Directory {
                 (p.topic.fill(group.name, index), layout)
             });
             directory.push(publishes.as_ref().map(|(topic, layout)| (topic.as_str(), *layout)));
+            if let Some(expected) = &expected {
+                directory.push_expected(expected);
+            }
+            if let Some(will) = group.device.will.as_ref()
+                && let (payload, Some(_)) = features::will_payload(will)
+            {
+                let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
+                directory.push_will(&will.topic.fill(group.name, index), length);
+            }
         }
     }
     directory
@@ -224,7 +237,13 @@ fn hard_paths(scenario: &Scenario) -> Vec<HardPath> {
     paths
 }
 
-fn kind(group: &GroupView<'_>, directory: &Arc<Directory>, nonce: u32, drain_from: Instant) -> Kind {
+fn kind(
+    group: &GroupView<'_>,
+    directory: &Arc<Directory>,
+    nonce: u32,
+    steady_from: Instant,
+    drain_from: Instant,
+) -> Kind {
     let d = group.device;
     let publish = group.fleet.and_then(|f| f.publish.as_ref());
     let (persistent, session_expiry) = match d.session {
@@ -245,7 +264,13 @@ fn kind(group: &GroupView<'_>, directory: &Arc<Directory>, nonce: u32, drain_fro
         offline: d.offline.clone(),
         qos: publish.map_or(QoS::AtMostOnce, |p| qos(p.qos)),
         retain: publish.is_some_and(|p| p.retain),
-        subscriptions: d.subscriptions.iter().map(|s| (qos(s.qos), s.no_local)).collect(),
+        subscriptions: d.subscriptions.iter().map(features::options).collect(),
+        deeds: features::deeds(&d.features, publish.map(|p| &p.features), steady_from, drain_from),
+        properties: publish.map_or_else(Default::default, |p| features::properties(&p.features)),
+        topic_alias: publish.is_some_and(|p| p.features.topic_alias),
+        topic_alias_maximum: d.features.topic_alias_maximum,
+        maximum_packet_size: d.features.maximum_packet_size,
+        subscription_identifier: d.features.subscription_identifier,
         duty_disconnects: publish.and_then(|p| p.schedule.duty).is_some_and(|d| d.disconnect),
         power: group.fleet.and_then(|f| f.power).map(|p| (p.cut_every, p.off, p.keeps)),
         directory: Arc::clone(directory),
@@ -293,9 +318,11 @@ impl Entity<'_> {
             client_id: format!("sq{:08x}-{:07}", self.nonce, self.id.0).into(),
             credentials: own.or_else(|| credentials.map(|(u, p)| (u.as_str().into(), Some(p.as_str().into())))),
             will: d.will.as_ref().map(|w| {
+                let (payload, layout) = features::will_payload(w);
                 Box::new(Will {
                     topic: fill(&w.topic),
-                    payload: w.payload.as_str().into(),
+                    payload: payload.into(),
+                    layout,
                     qos: qos(w.qos),
                     retain: w.retain,
                     delay: u32::try_from(w.delay.as_secs()).unwrap_or(u32::MAX),
@@ -361,7 +388,9 @@ impl Entity<'_> {
                 qos: p.qos,
                 retain: p.retain,
                 length: payload(p, self.group.name, self.index).1.length,
-                expiry: None,
+                clears: p.features.clear_every.is_some(),
+                expiry: p.features.expiry,
+                properties: features::forwarded_bytes(&p.features),
             }),
             subscriptions: d
                 .subscriptions
@@ -371,14 +400,29 @@ impl Entity<'_> {
                     share: s.share.clone(),
                     qos: s.qos,
                     no_local: s.no_local,
+                    retain_as_published: s.retain_as_published,
+                    retain_handling: s.retain_handling,
                 })
                 .collect(),
             session: match d.session {
                 SessionSpec::Clean => SessionPromise::Clean,
                 SessionSpec::Persistent(expiry) => SessionPromise::Persistent(expiry),
             },
-            maximum_packet_size: None,
+            maximum_packet_size: d.features.maximum_packet_size,
             window: d.window,
+            keep_alive: d.keep_alive,
+            will: d.will.as_ref().filter(|w| w.payload.contains("{id}")).map(|w| promise::Will {
+                topic: w.topic.fill(self.group.name, self.index),
+                qos: w.qos,
+                retain: w.retain,
+                delay: w.delay,
+            }),
+            subscription_identifier: d.features.subscription_identifier,
+            deeds: promise::Deeds {
+                goes_silent: !d.features.silent.is_empty(),
+                takes_over: !d.features.take_over.is_empty(),
+                unsubscribes: !d.features.unsubscribed.is_empty(),
+            },
         }
     }
 }

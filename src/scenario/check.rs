@@ -149,7 +149,7 @@ fn tick(root: &Table<'_>) -> Duration {
 fn fleet(name: &str, t: &Table<'_>, context: &Context<'_>) -> Fleet {
     let group = Group { name, count: t.count("sensors").unwrap_or(1) };
     let device = device(t, context, group, "subscribe");
-    let publish = t.table("publish", "publish").map(|p| publish(&p, context, group));
+    let publish = t.table("publish", "publish").map(|p| publish(&p, context, group, device.mqtt_level));
     if publish.is_none() && device.subscriptions.is_empty() && !t.has("publish") {
         let mend = "add publish = { topic = \"site/{sensor}/reading\", every = \"10 s\" }, say";
         t.problem(t.span.clone(), "this fleet neither publishes nor subscribes", mend);

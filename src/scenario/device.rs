@@ -1,6 +1,7 @@
 //! From the settings that fleets and subscribers share to a device.
 
 use super::check::{Context, Group, in_order, moment};
+use super::features;
 use super::model::{
     Credentials, DeviceSpec, DropPolicy, Offline, Outbox, Reconnect, SessionSpec, SubscriptionSpec, Template, WillSpec,
 };
@@ -26,13 +27,15 @@ pub(super) fn device(
         "5.0" => 5,
         _ => 4,
     };
+    let link = t.text("link").and_then(|name| context.links.find(&name, t));
     DeviceSpec {
+        features: features::features(t, context, mqtt_level, link.is_some()),
         mqtt_level,
         session: session(t, mqtt_level),
         keep_alive: t.whole_seconds("keep_alive", 0..=65_535).map_or(SECOND * 60, |k| k.value),
         connect_timeout: t.duration_from("connect_timeout", context.tick, SECOND * 30),
         credentials: credentials(t, group),
-        link: t.text("link").and_then(|name| context.links.find(&name, t)),
+        link,
         transport: t.word("transport", "").parse().ok(),
         reconnect: reconnect(t, context.tick),
         will: will(t, group, mqtt_level),
@@ -142,6 +145,9 @@ fn will(t: &Table<'_>, group: Group<'_>, level: u8) -> Option<WillSpec> {
     let payload = w.text("payload");
     if let Some(payload) = &payload {
         too_long(&w, payload.span.clone(), payload.value.len());
+        if payload.value.matches("{id}").count() > 1 {
+            w.problem(payload.span.clone(), "{id} is in it more than once", "leave one of them");
+        }
     }
     Some(WillSpec {
         topic: topic_of(&w, group),
@@ -176,7 +182,9 @@ fn subscription(s: &Table<'_>, group: Group<'_>, level: u8) -> SubscriptionSpec 
         let mend = "leave one of them out [MQTT-3.8.3-4]";
         s.problem(s.place_of("no_local"), "no_local and share exclude each other", mend);
     }
-    SubscriptionSpec { filter, share: share.map(|s| s.value.to_owned()), qos: s.qos(), no_local }
+    let (retain_as_published, retain_handling) = features::options(s, level);
+    let share = share.map(|s| s.value.to_owned());
+    SubscriptionSpec { filter, share, qos: s.qos(), no_local, retain_as_published, retain_handling }
 }
 
 fn outbox(t: &Table<'_>) -> Outbox {

@@ -166,6 +166,7 @@ fn publish_words(fleet: &Fleet, p: &PublishSpec, out: &mut String) {
         _ => format!(" with PUBREL, and PUBREC and PUBCOMP, {back} B, back"),
     };
     let _ = writeln!(out, "    a message: payload {payload}; MQTT {forward}{shake}");
+    super::features::publish_words(&p.features, out);
     let rate = mean_rate(&p.schedule);
     let each =
         if rate >= 0.1 { format!("{} a second", three(rate)) } else { format!("{} a minute", three(rate * 60.0)) };
@@ -230,6 +231,7 @@ fn device_words(d: &DeviceSpec, out: &mut String) {
             show(will.delay)
         );
     }
+    super::features::words(&d.features, out);
     for offline in &d.offline {
         let how = if offline.clean { "with DISCONNECT" } else { "without a word" };
         let _ = writeln!(out, "    leaves {how} at {}, for {}", at(offline.at), show(offline.lasts));

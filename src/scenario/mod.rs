@@ -5,6 +5,7 @@ pub mod deliveries;
 mod device;
 pub mod diagnostics;
 pub mod explain;
+mod features;
 mod links;
 pub mod load;
 pub mod memory;

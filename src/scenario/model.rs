@@ -102,6 +102,66 @@ pub struct DeviceSpec {
     pub outbox: Outbox,
     /// Times at which the client disconnects and stays away, by run time, sorted.
     pub offline: Vec<Offline>,
+    /// What else it does.
+    pub features: Features,
+}
+
+/// What a client does beyond publishing, subscribing and leaving.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Features {
+    /// When it connects first; none: with its group.
+    pub start: Option<Instant>,
+    /// Times at which it sends nothing, with its connection open.
+    pub silent: Vec<Span>,
+    /// Times for which it unsubscribes.
+    pub unsubscribed: Vec<Span>,
+    /// When it connects a second time while it is connected.
+    pub take_over: Vec<Instant>,
+    /// How often it sends its SUBSCRIBE again.
+    pub resubscribe: Option<Duration>,
+    /// 5.0: topic aliases that it takes.
+    pub topic_alias_maximum: u16,
+    /// 5.0: the largest packet that it takes, in bytes.
+    pub maximum_packet_size: Option<u32>,
+    /// 5.0: the identifier of its subscriptions.
+    pub subscription_identifier: Option<u32>,
+}
+
+/// A stretch of run time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Span {
+    /// When it begins.
+    pub at: Instant,
+    /// How long it lasts.
+    pub lasts: Duration,
+}
+
+/// What messages have beyond topic, QoS and payload.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct PublishFeatures {
+    /// 5.0: Message Expiry Interval, whole seconds.
+    pub expiry: Option<Duration>,
+    /// How often the retained message is cleared with an empty one.
+    pub clear_every: Option<Duration>,
+    /// 5.0: properties that are to be passed on.
+    pub properties: Option<PropertiesSpec>,
+    /// 5.0: the topic travels as an alias after the first message of a connection.
+    pub topic_alias: bool,
+}
+
+/// Properties of 5.0 that a broker passes on as they are.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct PropertiesSpec {
+    /// Payload Format Indicator 1.
+    pub utf8: bool,
+    /// Content Type.
+    pub content_type: Option<String>,
+    /// Response Topic.
+    pub response_topic: Option<String>,
+    /// Correlation Data.
+    pub correlation: Option<String>,
+    /// User properties, in order.
+    pub user: Vec<(String, String)>,
 }
 
 /// A link with its name.
@@ -178,7 +238,7 @@ pub struct Reconnect {
 pub struct WillSpec {
     /// Topic.
     pub topic: Template,
-    /// Payload.
+    /// Payload; with `{id}` in it, which becomes 32 hexadecimal digits, the will can be judged.
     pub payload: String,
     /// QoS.
     pub qos: u8,
@@ -199,6 +259,10 @@ pub struct SubscriptionSpec {
     pub qos: u8,
     /// 5.0: no local.
     pub no_local: bool,
+    /// 5.0: RETAIN as published.
+    pub retain_as_published: bool,
+    /// 5.0: retain handling, 0 to 2.
+    pub retain_handling: u8,
 }
 
 /// The outbox: what waits to be sent.
@@ -243,6 +307,8 @@ pub struct PublishSpec {
     pub payload: Payload,
     /// When.
     pub schedule: Schedule,
+    /// What else they have.
+    pub features: PublishFeatures,
 }
 
 /// What a message carries. The identity is 16 bytes (binary) or 32 hexadecimal digits (`{id}` in a template).

@@ -4,7 +4,7 @@ use super::check::{Context, Group};
 use super::device::{template, topic_of};
 use super::model::{BINARY_LEN, Duty, HEX_LEN, Payload, PublishSpec, Rhythm, Schedule};
 use super::reader::{At, Table};
-use super::{load, units};
+use super::{features, load, units};
 use crate::time::Duration;
 use std::ops::Range;
 
@@ -13,13 +13,14 @@ const SMALLEST: u32 = BINARY_LEN as u32;
 /// The largest payload, in bytes. MQTT has room for almost 256 MiB; a sensor holds two packets in memory (assumed).
 const LARGEST: u32 = 16 << 20;
 
-pub(super) fn publish(p: &Table<'_>, context: &Context<'_>, group: Group<'_>) -> PublishSpec {
+pub(super) fn publish(p: &Table<'_>, context: &Context<'_>, group: Group<'_>, level: u8) -> PublishSpec {
     PublishSpec {
         topic: topic_of(p, group),
         qos: p.qos(),
         retain: p.flag("retain", false),
         payload: payload(p, group),
         schedule: schedule(p, context),
+        features: features::publish(p, context, level),
     }
 }
 

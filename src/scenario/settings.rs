@@ -152,6 +152,30 @@ pub const TABLES: &[(&str, &[Setting])] = {
                 s("receive_maximum", Count(1, 65_535), "5.0: Receive Maximum told to the broker (default 65,535)"),
                 s("outbox", Table("outbox"), "messages that wait while there is no connection or no window"),
                 s("offline", Tables("offline"), "times at which the client stays away"),
+                s(
+                    "start",
+                    Duration,
+                    "when it connects for the first time (default: sensors within the ramp, subscribers at 0 s)",
+                ),
+                s(
+                    "silent",
+                    Tables("span"),
+                    "times at which it sends nothing, not even a ping, with its connection open",
+                ),
+                s("unsubscribed", Tables("span"), "times for which it unsubscribes"),
+                s("take_over", Tables("take_over"), "times at which it connects once more while it is connected"),
+                s("resubscribe", Duration, "how often it sends SUBSCRIBE again (default never)"),
+                s(
+                    "topic_alias_maximum",
+                    Count(1, 65_535),
+                    "5.0: topic aliases it takes from the broker (default none)",
+                ),
+                s("maximum_packet_size", Size, "5.0: the largest packet it takes (default any)"),
+                s(
+                    "subscription_identifier",
+                    Count(1, 268_435_455),
+                    "5.0: the identifier of its subscriptions (default none)",
+                ),
             ],
         ),
         (
@@ -173,6 +197,18 @@ pub const TABLES: &[(&str, &[Setting])] = {
                 s("every", Duration, "a fixed period, from a random phase"),
                 s("poisson", Frequency, "at random, this often on average"),
                 s("burst", Count(1, 100_000), "messages at each beat (default 1)"),
+                s("expiry", Duration, "5.0: message expiry, whole seconds (default none)"),
+                s(
+                    "clear_every",
+                    Duration,
+                    "how often the retained message is cleared with an empty one (default never)",
+                ),
+                s("properties", Table("properties"), "5.0: properties that are to be passed on"),
+                s(
+                    "topic_alias",
+                    Flag,
+                    "5.0: send the topic as an alias after a connection's first message (default false)",
+                ),
                 s("duty", Table("duty"), "on and off times"),
                 s(
                     "drift",
@@ -181,6 +217,24 @@ pub const TABLES: &[(&str, &[Setting])] = {
                 ),
             ],
         ),
+        (
+            "properties",
+            &[
+                s("utf8", Flag, "Payload Format Indicator 1 (default false)"),
+                s("content_type", Text, "Content Type"),
+                s("response_topic", Text, "Response Topic"),
+                s("correlation", Text, "Correlation Data"),
+                s("user", Texts, "user properties, [\"name=value\", ...], in order"),
+            ],
+        ),
+        (
+            "span",
+            &[
+                n("at", Duration, "when, from the run's start", r##"at = "10 s""##),
+                n("for", Duration, "how long", r##"for = "5 s""##),
+            ],
+        ),
+        ("take_over", &[n("at", Duration, "when, from the run's start", r##"at = "10 s""##)]),
         (
             "payload",
             &[n(
@@ -222,6 +276,12 @@ pub const TABLES: &[(&str, &[Setting])] = {
                 s("qos", Qos, "0, 1 or 2 (default 0)"),
                 s("share", Text, "share group, for a shared subscription"),
                 s("no_local", Flag, "5.0: own messages do not come back (default false)"),
+                s("retain_as_published", Flag, "5.0: RETAIN comes as it was published (default false)"),
+                s(
+                    "retain_handling",
+                    Count(0, 2),
+                    "5.0: retained messages come at each SUBSCRIBE (0), at a new one (1), never (2) (default 0)",
+                ),
             ],
         ),
         (
@@ -236,7 +296,7 @@ pub const TABLES: &[(&str, &[Setting])] = {
             "will",
             &[
                 n("topic", Topic, "topic template", r##"topic = "site/{sensor}/gone""##),
-                s("payload", Text, "text (default empty)"),
+                s("payload", Text, "text (default empty); with {id} in it the will is judged"),
                 s("qos", Qos, "0, 1 or 2 (default 0)"),
                 s("retain", Flag, "RETAIN (default false)"),
                 s("delay", Duration, "5.0: how long after the connection's end, whole seconds (default 0 s)"),

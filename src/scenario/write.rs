@@ -1,5 +1,6 @@
 //! From the model back to a file that reads like one that a person wrote: what is as by default is left out.
 
+use super::features;
 use super::model::{
     DeviceSpec, DropPolicy, FaultAction, Keeps, NamedLink, Payload, Reboot, Rhythm, Scenario, Schedule, SessionSpec,
     SubscriptionSpec,
@@ -44,6 +45,7 @@ pub fn write(scenario: &Scenario) -> String {
                 Payload::Template(t) => format!("payload = {{ template = {} }}", quoted(&t.text)),
             });
             parts.extend(schedule(&p.schedule));
+            parts.extend(features::publish_parts(&p.features));
             let _ = writeln!(out, "publish = {{ {} }}", parts.join(", "));
         }
         if let Some(p) = fleet.power {
@@ -83,7 +85,7 @@ fn key(name: &str) -> String {
     if name.contains('.') { quoted(name) } else { name.to_owned() }
 }
 
-fn duration(d: Duration) -> String {
+pub(super) fn duration(d: Duration) -> String {
     let text = show(d);
     if units::duration(&text) == Ok(d) { format!("\"{text}\"") } else { format!("\"{} ns\"", d.as_nanos()) }
 }
@@ -191,6 +193,7 @@ fn device(d: &DeviceSpec, subscriptions: &str, out: &mut String) {
         let drop = if d.outbox.drop == DropPolicy::Oldest { "oldest" } else { "newest" };
         let _ = writeln!(out, "outbox = {{ limit = {}, drop = \"{drop}\" }}", d.outbox.limit);
     }
+    features::write(&d.features, out);
     list(out, subscriptions, d.subscriptions.iter().map(subscription));
     list(
         out,
@@ -205,7 +208,8 @@ fn device(d: &DeviceSpec, subscriptions: &str, out: &mut String) {
 fn subscription(s: &SubscriptionSpec) -> String {
     let share = s.share.as_ref().map_or(String::new(), |g| format!(", share = {}", quoted(g)));
     let no_local = if s.no_local { ", no_local = true" } else { "" };
-    format!("{{ filter = {}, qos = {}{share}{no_local} }}", quoted(&s.filter.text), s.qos)
+    let options = features::subscription_parts(s);
+    format!("{{ filter = {}, qos = {}{share}{no_local}{options} }}", quoted(&s.filter.text), s.qos)
 }
 
 fn list(out: &mut String, key: &str, items: impl Iterator<Item = String>) {

@@ -11,6 +11,9 @@ use std::collections::VecDeque;
 /// Bytes that a direct connection takes at once.
 const DIRECT_ROOM: usize = 64 * 1024;
 
+/// The gateway's number of a direct connection that was left unattended.
+const OLD: u32 = 1;
+
 /// One client.
 pub(super) struct Client {
     pub device: Device,
@@ -87,7 +90,7 @@ impl Linked {
             }
             Want::Close => self.path.finish(now),
             Want::Reset => self.path.abort(now),
-            Want::Vanish => self.path.power_cut(),
+            Want::Vanish | Want::Supplant => self.path.power_cut(),
         }
     }
 
@@ -191,7 +194,7 @@ impl Client {
         loop {
             let want = self.device.poll_want();
             // Bytes written before a reset are void, those before a close are not.
-            if !matches!(want, Some(Want::Reset | Want::Vanish)) && !tx.is_empty() {
+            if !matches!(want, Some(Want::Reset | Want::Vanish | Want::Supplant)) && !tx.is_empty() {
                 self.write(&tx, now, net);
             }
             tx.clear();
@@ -199,8 +202,10 @@ impl Client {
             match &mut self.way {
                 Way::Linked(l) => l.wish(want, now),
                 Way::Direct(conn) => {
-                    if let Some(conn) = conn.take() {
-                        net.leave(conn, want != Want::Vanish);
+                    match conn.take() {
+                        Some(conn) if want == Want::Supplant => net.set_aside(conn, self.index, OLD),
+                        Some(conn) => net.leave(conn, want != Want::Vanish),
+                        None => {}
                     }
                     if want == Want::Open {
                         *conn = net.open(self.index, 0);
@@ -306,6 +311,7 @@ impl Client {
     /// Bytes from the broker, on the connection of that gateway number.
     pub fn take_from_broker(&mut self, number: u32, bytes: &[u8], now: Instant, net: &mut Net) {
         match &mut self.way {
+            Way::Direct(_) if number == OLD => self.device.handle_old_bytes(bytes),
             Way::Direct(_) => self.with_io(now, net, |device, io| device.handle_bytes(bytes, now, now, io)),
             Way::Linked(l) => {
                 l.path.poll(now);
@@ -320,6 +326,7 @@ impl Client {
     /// The broker ended the connection, in order or by a reset.
     pub fn broker_left(&mut self, number: u32, how: Closed, now: Instant, net: &mut Net) {
         match &mut self.way {
+            Way::Direct(_) if number == OLD => self.with_io(now, net, |device, io| device.handle_old_closed(now, io)),
             Way::Direct(conn) => {
                 *conn = None;
                 self.with_io(now, net, |device, io| device.handle_closed(how, now, now, io));

@@ -74,6 +74,11 @@ impl Net {
         }
     }
 
+    /// A client leaves its connection open, and goes on to hear of it under another number.
+    pub fn set_aside(&mut self, conn: ConnId, client: u32, number: u32) {
+        self.owners.insert(conn, (client, number));
+    }
+
     /// Bytes for the broker, in a buffer from [`Self::buffer`].
     pub fn bytes(&mut self, conn: ConnId, bytes: Vec<u8>) {
         self.inbox.push_back(Input::Bytes(conn, bytes));

@@ -11,6 +11,9 @@ use std::borrow::Cow;
 /// Everything at once, in small; the scenario that most defects meet.
 const BRUTAL: &str = include_str!("../../scenarios/brutal.toml");
 
+/// What is promised beyond delivery.
+const FEATURES: &str = include_str!("../../scenarios/features.toml");
+
 /// A narrow window on a slow link, so that a broker that overruns it is seen to.
 const NARROW: &str = r##"
 ramp = "0 s"
@@ -28,13 +31,21 @@ filters = [{ filter = "n/#", qos = 2 }]
 delay = "200 ms"
 "##;
 
+/// Where a defect is met.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum On {
+    Brutal,
+    Narrow,
+    Features,
+}
+
 /// What a defect is to be caught by.
 #[derive(Clone, Copy, Debug)]
 struct Expected {
     defect: Defect,
     /// At every how many opportunities it strikes.
     every: u32,
-    narrow: bool,
+    on: On,
     /// One of these must break; none: nothing may.
     own: &'static [Guarantee],
     /// These may break too, since they follow from it.
@@ -44,12 +55,16 @@ struct Expected {
 }
 
 const fn expected(defect: Defect, every: u32, own: &'static [Guarantee], related: &'static [Guarantee]) -> Expected {
-    Expected { defect, every, narrow: false, own, related, why: "" }
+    Expected { defect, every, on: On::Brutal, own, related, why: "" }
 }
 
 fn table() -> Vec<Expected> {
     use Defect as D;
-    use Guarantee::{Liveness, Order, Payload, Protocol, Qos0, Qos1, Qos2, Routing, Session};
+    use Guarantee::{
+        Expiry, KeepAlive, Liveness, Order, Payload, Properties, Protocol, Qos0, Qos1, Qos2, Retained, Routing,
+        Session, Subscriptions, TakeOver, Wills,
+    };
+    let feature = |defect, every, own, related| Expected { on: On::Features, ..expected(defect, every, own, related) };
     let nothing = |defect, why| Expected { why, ..expected(defect, 1, &[], &[]) };
     vec![
         // Order, here and below: what is handed on once more after a resume, and then lost or spoilt, leaves a gap in the repeat.
@@ -74,15 +89,40 @@ fn table() -> Vec<Expected> {
         expected(D::ForgetSession, 3, &[Session], &[Qos1, Qos2, Order, Liveness]),
         expected(D::InventSession, 3, &[Session], &[Qos1, Qos2, Order]),
         expected(D::ReverseResume, 1, &[Order], &[]),
-        Expected { narrow: true, ..expected(D::IgnoreReceiveMaximum, 1, &[Protocol], &[Liveness, Qos2]) },
+        Expected { on: On::Narrow, ..expected(D::IgnoreReceiveMaximum, 1, &[Protocol], &[Liveness, Qos2]) },
         expected(D::StrayAck, 10, &[Protocol], &[Liveness]),
         expected(D::Malformed, 10, &[Protocol], &[Liveness]),
         expected(D::SwallowAck, 10, &[Liveness], &[]),
         expected(D::FreezeAll, 40, &[Liveness], &[Qos1, Qos2, Order]),
         // Not always seen: a client that hears nothing within its keep alive leaves, and all is well on the next connection.
         expected(D::Freeze, 5, &[Liveness], &[Qos1, Qos2]),
-        nothing(D::WillOnDisconnect, "no oracle for wills yet"),
-        nothing(D::KeepRetained, "no oracle for retained messages yet"),
+        feature(D::WillOnDisconnect, 1, &[Wills], &[]),
+        feature(D::WillNever, 1, &[Wills], &[]),
+        feature(D::WillTwice, 1, &[Wills], &[]),
+        feature(D::IgnoreWillDelay, 1, &[Wills], &[]),
+        feature(D::WillDespiteReturn, 1, &[Wills], &[]),
+        feature(D::KeepRetained, 1, &[Retained], &[]),
+        feature(D::RetainOlder, 1, &[Retained], &[]),
+        feature(D::ForgetRetained, 1, &[Retained], &[]),
+        // What looks like a replay is no live copy.
+        feature(D::RetainOnLive, 1, &[Retained], &[Qos1, Qos2, Order]),
+        feature(D::LoseRetainFlag, 1, &[Retained], &[]),
+        feature(D::IgnoreRetainHandling, 1, &[Retained], &[]),
+        feature(D::NeverCloseSilent, 1, &[KeepAlive], &[Wills]),
+        // A connection that breaks has a will.
+        feature(D::PingsDoNotCount, 1, &[KeepAlive], &[Wills]),
+        feature(D::KeepOldConnection, 1, &[TakeOver], &[]),
+        feature(D::EchoNoLocal, 3, &[Subscriptions], &[]),
+        feature(D::KeepSubscription, 1, &[Subscriptions], &[]),
+        feature(D::DropIdentifier, 3, &[Subscriptions], &[]),
+        feature(D::DropProperties, 3, &[Properties], &[]),
+        feature(D::ReverseUserProperties, 3, &[Properties], &[]),
+        feature(D::IgnoreExpiry, 1, &[Expiry], &[]),
+        feature(D::FreezeExpiry, 1, &[Expiry], &[]),
+        feature(D::AliasOutOfRange, 1, &[Protocol], &[Qos1, Qos2, Liveness, Order]),
+        feature(D::IgnorePacketSize, 1, &[Protocol], &[]),
+        feature(D::DollarToWildcard, 10, &[Subscriptions], &[]),
+        feature(D::ForgetOldest, 1, &[Qos1], &[Order]),
     ]
 }
 
@@ -111,15 +151,20 @@ fn read(text: &str) -> Scenario {
 
 /// Simulates the matrix, `seeds` of each line; `watch` gets each line when it is there.
 pub fn selftest(seeds: u64, mut watch: impl FnMut(&Line)) -> Vec<Line> {
-    let (mut brutal, narrow) = (read(BRUTAL), read(NARROW));
+    let (mut brutal, narrow, features) = (read(BRUTAL), read(NARROW), read(FEATURES));
     // A kill excuses what a broker in memory forgets by mistake at the same time.
     brutal.faults.retain(|f| !matches!(f.action, FaultAction::Kill { .. }));
-    let healthy = [(&brutal, false), (&narrow, true)].map(|(scenario, narrow)| {
-        let nobody = Expected { narrow, ..expected(Defect::LoseAcked, 1, &[], &[]) };
-        line(scenario, None, &nobody, seeds)
-    });
+    let nobody = expected(Defect::LoseAcked, 1, &[], &[]);
+    let healthy = [&brutal, &narrow, &features].map(|scenario| line(scenario, None, &nobody, seeds));
     let defects = table();
-    let lines = defects.iter().map(|e| line(if e.narrow { &narrow } else { &brutal }, Some(e.defect), e, seeds));
+    let lines = defects.iter().map(|e| {
+        let scenario = match e.on {
+            On::Brutal => &brutal,
+            On::Narrow => &narrow,
+            On::Features => &features,
+        };
+        line(scenario, Some(e.defect), e, seeds)
+    });
     healthy.into_iter().chain(lines).inspect(|l| watch(l)).collect()
 }
 

@@ -36,7 +36,9 @@ impl Judge {
             }
             return;
         };
-        if d.retain {
+        // With Retain As Published, a live copy has RETAIN too; what has come already is taken for a replay.
+        let came = || self.receivers[r].pairs.get(&index(p)).is_some_and(|pair| pair.has(d.number));
+        if d.retain && (!self.keeps_retain(c, p) || came()) {
             self.tally.retained += 1;
             return;
         }
@@ -68,6 +70,15 @@ impl Judge {
         let receiver = &self.receivers[r];
         let pair = receiver.pairs.get(&index(p)).filter(|_| !receiver.shared)?;
         pair.owing.iter().next().filter(|n| *n < number)
+    }
+
+    /// True if the receiver wants RETAIN as the publisher sets it.
+    fn keeps_retain(&self, c: usize, p: usize) -> bool {
+        let clients = &self.promises.clients;
+        clients[p].publishes.as_ref().is_some_and(|publishes| {
+            publishes.retain
+                && clients[c].subscriptions.iter().any(|s| s.retain_as_published && s.matches(&publishes.topic))
+        })
     }
 
     /// Books one copy with the receiver `r`.
@@ -163,6 +174,7 @@ impl Judge {
                 self.breach(Breach::Corrupt, Case { publisher: topic_of, ..case });
             }
             Strange::Phantom => self.breach(Breach::Phantom, case),
+            Strange::Dollar => self.breach(Breach::DollarTopic, case),
         }
     }
 
@@ -172,6 +184,8 @@ impl Judge {
             WireBreach::Unexpected => Breach::Unexpected,
             WireBreach::ReceiveMaximum => Breach::ReceiveMaximum,
             WireBreach::Flags => Breach::Flags,
+            WireBreach::TopicAlias => Breach::TopicAlias,
+            WireBreach::PacketTooLarge => Breach::PacketTooLarge,
         };
         self.breach(breach, Case { subscriber: Some(client), ..Case::default() });
     }

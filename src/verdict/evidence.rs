@@ -313,6 +313,23 @@ fn moment(event: &Event, promises: &Promises) -> Moment {
         What::LinkLost { up: true, .. } => (Out, "lost".into()),
         What::LinkLost { up: false, .. } => (In, "lost".into()),
         What::Protocol(breach) => (State, format!("the broker broke the protocol: {breach:?}")),
+        What::Unsubscribed { filter } => (In, format!("UNSUBACK {}", filter_name(event.client, filter, promises))),
+        What::Pinged => (Out, "PINGREQ".into()),
+        What::Silent { keep_alive, .. } => (State, format!("goes silent; its keep alive is {keep_alive} s")),
+        What::TakesOver => (State, "leaves its connection open, and connects anew".into()),
+        What::OldConnectionClosed { reason: None } => (In, "the old connection is closed".into()),
+        What::OldConnectionClosed { reason: Some(reason) } => {
+            (In, format!("the old connection is closed, reason 0x{reason:02X}"))
+        }
+        What::Will(w) => {
+            let retain = if w.retain { " RETAIN" } else { "" };
+            (In, format!("the will of {}, connection {}, QoS {}{retain}", promises.name(w.of), w.connection, w.qos))
+        }
+        What::ClearSent => (Out, "PUBLISH RETAIN, empty".into()),
+        What::ClearAcked => (In, "acknowledged: the empty message".into()),
+        What::ExpiryLeft { left: Some(left) } => (In, format!("expiry of the next: {left} s left")),
+        What::ExpiryLeft { left: None } => (In, "expiry of the next: gone".into()),
+        What::Altered { what, .. } => (In, format!("the next was altered: {what:?}")),
     };
     Moment { at: event.at, who: promises.name(event.client).to_owned(), direction, what, note: String::new() }
 }
@@ -322,6 +339,7 @@ fn ended(by: EndedBy) -> String {
         EndedBy::Client => "leaves".into(),
         EndedBy::ClientTimeout(Timeout::Heal) => "connection reset at the heal".into(),
         EndedBy::ClientTimeout(t) => format!("gives up waiting: {t:?}"),
+        EndedBy::Vanished => "leaves without a word".into(),
         EndedBy::PowerCut => "power cut".into(),
         EndedBy::Broker(Some(reason)) => format!("the broker ends the connection, reason 0x{reason:02X}"),
         EndedBy::Broker(None) => "the broker ends the connection".into(),

@@ -30,6 +30,7 @@ impl Judge {
         let flows = self.settle(phases, complete);
         if complete {
             self.judge_liveness(phases);
+            self.finish_oracles(phases);
         }
         let mut guarantees: Vec<Judgement> = Guarantee::ALL.map(|g| self.judge(g, &flows, complete)).into();
         for judgement in &mut guarantees {
@@ -264,7 +265,10 @@ impl Judge {
             Guarantee::Qos1 => publishes(1),
             Guarantee::Qos2 => publishes(2),
             Guarantee::Session => (0..self.promises.clients.len()).any(|c| self.is_persistent(c)),
-            _ => true,
+            Guarantee::Order | Guarantee::Payload | Guarantee::Routing | Guarantee::Protocol | Guarantee::Liveness => {
+                true
+            }
+            _ => self.oracles.iter().any(|o| o.guarantee() == guarantee),
         }
     }
 
@@ -339,6 +343,7 @@ impl Judge {
                 let cases = answered + t.connections;
                 (cases, format!("{} of {} hand-shakes finished", n(answered - open.min(answered)), n(answered)))
             }
+            _ => self.strength(guarantee).map_or_else(Default::default, |s| (s.cases, s.sentence)),
         }
     }
 

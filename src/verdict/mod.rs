@@ -7,14 +7,22 @@ mod arrivals;
 mod evidence;
 mod excuses;
 mod judgement;
+mod keep_alive;
 mod kills;
+mod oracle;
 pub mod outcome;
 mod pair;
 mod prepare;
+mod properties;
+mod retained;
+mod roster;
 pub mod rules;
 pub mod runs;
 mod share;
 mod strength;
+mod subscriptions;
+mod take_over;
+mod wills;
 mod windows;
 
 use crate::promise::{Promises, SessionPromise};
@@ -23,7 +31,9 @@ use crate::trace::{Ack, EndedBy, Event, FaultMark, Sent, What};
 use evidence::{Archive, Case};
 use excuses::Excuse;
 use kills::Kills;
+use oracle::{Findings, Oracle};
 use pair::Pair;
+use roster::Roster;
 use rules::Breach;
 use runs::Runs;
 use std::collections::BTreeMap;
@@ -135,6 +145,10 @@ pub struct Judge {
     frozen: bool,
     faults: Vec<FaultMark>,
     kills: Kills,
+    /// Those that the promises call for.
+    oracles: Vec<Box<dyn Oracle>>,
+    roster: Roster,
+    findings: Findings,
 }
 
 impl Judge {
@@ -159,8 +173,14 @@ impl Judge {
             frozen: false,
             faults: promises.faults.clone(),
             kills: Kills::default(),
+            oracles: Self::oracles_for(&promises),
+            roster: Roster::default(),
+            findings: Findings::default(),
             promises,
         };
+        if !judge.oracles.is_empty() {
+            judge.roster = Roster::new(&judge.promises);
+        }
         judge.prepare();
         judge
     }
@@ -168,7 +188,7 @@ impl Judge {
     /// Deliveries still owed by the broker, and messages it has not answered: a run may end when there are none.
     #[must_use]
     pub fn owed(&self) -> u64 {
-        self.owed + self.open
+        self.owed + self.open + self.oracles.iter().map(|o| o.owed()).sum::<u64>()
     }
 
     /// Copies beyond what is allowed, messages lost, and so on, so far: for a live display.
@@ -227,10 +247,14 @@ impl Judge {
             What::RepeatSuppressed { .. } => self.tally.suppressed += 1,
             What::ReleasedAgain { .. } => self.tally.released_again += 1,
             What::Protocol(breach) => self.protocol(client, breach),
-            What::Discarded { .. } | What::Connecting { .. } | What::Connected { .. } | What::LinkLost { .. } => {}
+            // The rest is for the further oracles.
+            _ => {}
         }
         if comes_from_the_broker(&event.what) {
             self.sessions[c].heard = event.seen;
+        }
+        if !self.oracles.is_empty() {
+            self.consult(event);
         }
     }
 

@@ -47,12 +47,12 @@ impl Judge {
     }
 }
 
-/// True if a publisher's messages exceed the receiver's Maximum Packet Size [MQTT-3.1.2-25]. Neither our messages nor our
-/// subscriptions have properties, so that the size is exact.
+/// True if a publisher's messages exceed the receiver's Maximum Packet Size [MQTT-3.1.2-25]. What a topic alias adds is not counted.
 fn is_too_large(client: &Client, subscription: &Subscription, publisher: &Client) -> bool {
     let (Some(limit), Some(p)) = (client.maximum_packet_size, &publisher.publishes) else { return false };
     let has_id = p.qos.min(subscription.qos) > 0;
-    let expiry = if p.expiry.is_some() { 5 } else { 0 };
+    let expiry = if p.expiry.is_some() { 5 } else { 0 } + u64::from(p.properties);
+    let expiry = expiry + if client.subscription_identifier.is_some() { 5 } else { 0 };
     let rest = 2 + p.topic.len() as u64 + if has_id { 2 } else { 0 } + 1 + expiry + u64::from(p.length);
     let length_bytes = match rest {
         0..128 => 1,

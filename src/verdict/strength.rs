@@ -93,7 +93,7 @@ impl Judge {
             Guarantee::Order => vec![("sessions resumed", t.sessions_resumed)],
             Guarantee::Session => vec![("returns to a session", t.sessions_checked)],
             Guarantee::Liveness => vec![("connections lost", t.connections_lost)],
-            _ => Vec::new(),
+            _ => self.strength(guarantee).map_or_else(Vec::new, |s| s.hard_paths),
         }
     }
 

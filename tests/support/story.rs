@@ -11,13 +11,13 @@ use std::sync::Arc;
 pub const PERSISTENT: SessionPromise = SessionPromise::Persistent(None);
 
 pub fn publisher(topic: &str, qos: u8) -> Client {
-    let publishes = Some(Publishes { topic: topic.into(), qos, retain: false, length: 16, expiry: None });
+    let publishes = Some(Publishes { topic: topic.into(), qos, length: 16, ..Publishes::default() });
     Client { publishes, ..subscriber(PERSISTENT, &[]) }
 }
 
 pub fn subscriber(session: SessionPromise, filters: &[(&str, u8)]) -> Client {
     let subscription =
-        |(filter, qos): &(&str, u8)| Subscription { filter: (*filter).into(), share: None, qos: *qos, no_local: false };
+        |(filter, qos): &(&str, u8)| Subscription { filter: (*filter).into(), qos: *qos, ..Subscription::default() };
     Client {
         name: "client".into(),
         group: 0,
@@ -25,8 +25,8 @@ pub fn subscriber(session: SessionPromise, filters: &[(&str, u8)]) -> Client {
         publishes: None,
         subscriptions: filters.iter().map(subscription).collect(),
         session,
-        maximum_packet_size: None,
         window: 16,
+        ..Client::default()
     }
 }
 

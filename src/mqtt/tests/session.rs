@@ -17,6 +17,7 @@ const CONFIG: SessionConfig = SessionConfig {
     window: 10,
     receive_maximum: 20,
     maximum_packet_size: None,
+    topic_alias_maximum: 0,
 };
 
 fn id(n: u16) -> PacketId {
@@ -277,7 +278,7 @@ fn identifiers_wrap_around_and_skip_those_in_use() {
     // [MQTT-2.2.1-3]: unused; never zero.
     let mut c = Client::connected(V311);
     let stays = c.publish(ExactlyOnce, 0);
-    let asked = c.session.subscribe(&[("t", SubscribeOptions::default())], &mut c.out).expect("an identifier");
+    let asked = c.session.subscribe(&[("t", SubscribeOptions::default())], None, &mut c.out).expect("an identifier");
     let mut last = asked.get();
     for token in 1..140_000 {
         let next = c.publish(AtLeastOnce, token);
@@ -449,7 +450,7 @@ fn a_topic_alias_that_was_not_offered_is_a_breach() {
 #[test]
 fn subscribe_and_unsubscribe_are_answered_once() {
     let mut c = Client::connected(V5);
-    let first = c.session.subscribe(&[("a/#", SubscribeOptions::default())], &mut c.out).expect("an identifier");
+    let first = c.session.subscribe(&[("a/#", SubscribeOptions::default())], None, &mut c.out).expect("an identifier");
     let second = c.session.unsubscribe(&["a/#"], &mut c.out).expect("an identifier");
     assert_ne!(first, second);
     let answer = |packet_id| Codes { packet_id, properties: Properties::EMPTY, codes: &[0] };
@@ -515,25 +516,25 @@ fn ping_counts_from_what_was_sent() {
     c.session.note_sent(at(50));
     assert_eq!(c.session.next_deadline(), Some(at(110)));
     c.out.clear();
-    assert_eq!(c.session.handle_deadline(at(109), &mut c.out), Ok(()));
+    assert_eq!(c.session.handle_deadline(at(109), &mut c.out), Ok(false));
     assert_eq!(c.written(V311).len(), 0, "not before it is due");
-    assert_eq!(c.session.handle_deadline(at(110), &mut c.out), Ok(()));
+    assert_eq!(c.session.handle_deadline(at(110), &mut c.out), Ok(true));
     assert_eq!(c.out, [0xC0, 0]);
 }
 
 #[test]
 fn a_ping_without_an_answer_times_out() {
     let mut c = Client::connected(V311);
-    assert_eq!(c.session.handle_deadline(at(60), &mut c.out), Ok(()));
+    assert_eq!(c.session.handle_deadline(at(60), &mut c.out), Ok(true));
     c.session.note_sent(at(100)); // our sending is no sign of the server's life
     assert_eq!(c.session.next_deadline(), Some(at(120)));
     assert_eq!(c.session.handle_deadline(at(120), &mut c.out), Err(PingTimeout));
 
     let mut c = Client::connected(V311);
-    assert_eq!(c.session.handle_deadline(at(60), &mut c.out), Ok(()));
+    assert_eq!(c.session.handle_deadline(at(60), &mut c.out), Ok(true));
     c.session.handle(&Packet::PingResp, at(61), &mut c.out).expect("an answer");
     assert_eq!(c.session.next_deadline(), Some(at(120)));
-    assert_eq!(c.session.handle_deadline(at(120), &mut c.out), Ok(()));
+    assert_eq!(c.session.handle_deadline(at(120), &mut c.out), Ok(true));
     assert_eq!(c.out, [0xC0, 0, 0xC0, 0], "the next ping");
 }
 

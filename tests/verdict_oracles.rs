@@ -1,0 +1,359 @@
+//! The further oracles: each rule once kept and once broken, and what must not be taken for a breach.
+//!
+//! Histories are written by hand, in the words of the trace; nothing of squall but the judge and its vocabulary is here.
+
+#![allow(dead_code, missing_docs, unused_imports)]
+#![allow(clippy::enum_variant_names, reason = "a library's public names look like private ones here")]
+
+#[path = "../src/promise.rs"]
+mod promise;
+#[path = "../src/time.rs"]
+mod time;
+#[path = "../src/trace.rs"]
+mod trace;
+#[path = "../src/verdict/mod.rs"]
+mod verdict;
+
+use promise::{Client, Deeds, Group, Guarantee, Phases, Promises, Publishes, SessionPromise, Subscription, Will};
+use std::sync::Arc;
+use time::{Duration, Instant};
+use trace::{Ack, Altered, ClientId, Delivered, EndedBy, Event, FaultKind, FaultMark, Sent, What, WillArrived};
+use verdict::Judge;
+
+const LASTING: SessionPromise = SessionPromise::Persistent(None);
+
+fn publisher(retain: bool) -> Client {
+    let publishes = Publishes { topic: "t".into(), qos: 1, retain, length: 16, ..Publishes::default() };
+    Client { publishes: Some(publishes), ..client() }
+}
+
+fn client() -> Client {
+    Client { mqtt_level: 5, session: LASTING, window: 16, keep_alive: Duration::from_secs(4), ..Client::default() }
+}
+
+fn subscriber(filter: &str) -> Client {
+    let subscription = Subscription { filter: filter.into(), qos: 1, ..Subscription::default() };
+    Client { subscriptions: vec![subscription], ..client() }
+}
+
+fn mortal(delay: u64) -> Client {
+    let will = Will { topic: "w".into(), qos: 2, retain: false, delay: Duration::from_secs(delay) };
+    Client { will: Some(will), ..client() }
+}
+
+/// A run being written down; times are seconds.
+struct Story {
+    judge: Judge,
+    now: Instant,
+}
+
+impl Story {
+    fn new(clients: Vec<Client>) -> Self {
+        let group = Group { name: "all".into(), link: "none".into(), clients: 1, publishes: Some(1), subscribes: true };
+        let guarantees = Guarantee::ALL.into();
+        let promises = Promises { groups: vec![group], clients, guarantees, ..Promises::default() };
+        Self { judge: Judge::new(Arc::new(promises)), now: Instant::ZERO }
+    }
+
+    fn at(&mut self, seconds: u64) -> &mut Self {
+        self.now = Instant::from_millis(seconds * 1000);
+        self
+    }
+
+    fn does(&mut self, client: u32, what: What) -> &mut Self {
+        self.now += Duration::from_millis(1);
+        self.judge.observe(&Event { seen: self.now, at: self.now, client: ClientId(client), what });
+        self
+    }
+
+    fn up(&mut self, client: u32, session_present: bool) -> &mut Self {
+        let connected = What::Connected { reason: 0, session_present, expected_session: session_present };
+        self.does(client, What::TransportOpen).does(client, connected)
+    }
+
+    fn down(&mut self, client: u32, by: EndedBy) -> &mut Self {
+        self.does(client, What::Disconnected { by, was_connected: true, in_flight: 0 })
+    }
+
+    fn subscribe(&mut self, client: u32) -> &mut Self {
+        self.does(client, What::SubscribeSent { filter: 0 }).does(client, What::Subscribed { filter: 0, granted: 1 })
+    }
+
+    fn send(&mut self, number: u32) -> &mut Self {
+        let sent = Sent { number, intended: self.now, attempt: 1, packet_id: 1, resend: false, bytes: 20 };
+        self.does(0, What::Sent(sent))
+    }
+
+    fn publish(&mut self, number: u32) -> &mut Self {
+        self.send(number).does(0, What::Acked { number, ack: Ack::PubAck, reason: 0 })
+    }
+
+    fn get(&mut self, client: u32, number: u32, retain: bool) -> &mut Self {
+        let publisher = ClientId(0);
+        let topic_of = Some(publisher);
+        let delivered = Delivered { publisher, number, topic_of, qos: 1, dup: false, retain, packet_id: 1, bytes: 20 };
+        self.does(client, What::Delivered(delivered))
+    }
+
+    fn will(&mut self, connection: u32) -> &mut Self {
+        self.does(1, What::Will(WillArrived { of: ClientId(0), connection, qos: 1, retain: false }))
+    }
+
+    fn fault(&mut self, kind: FaultKind) -> &mut Self {
+        self.judge.fault(&FaultMark { at: self.now, lasted: None, what: "a fault".into(), kind });
+        self
+    }
+
+    /// What is broken of these guarantees, by name, when the run ends.
+    fn breaks(&mut self, of: &[Guarantee]) -> Vec<&'static str> {
+        let empty = Judge::new(Arc::new(Promises::default()));
+        let phases = Phases { steady_from: Instant::ZERO, drain_from: self.now, ended: self.now };
+        let verdicts = std::mem::replace(&mut self.judge, empty).finish(phases, true);
+        let judged = verdicts.guarantees.into_iter().filter(|j| of.contains(&j.guarantee));
+        judged.flat_map(|j| j.breaches).map(|(name, _)| name).collect()
+    }
+}
+
+const NOTHING: &[&str] = &[];
+
+#[test]
+fn wills() {
+    let wills = |delay: u64, tell: &dyn Fn(&mut Story)| {
+        let mut s = Story::new(vec![mortal(delay), subscriber("w")]);
+        s.up(1, false).subscribe(1).at(1).up(0, false);
+        tell(&mut s);
+        s.breaks(&[Guarantee::Wills])
+    };
+    let gone = EndedBy::Vanished;
+    // [MQTT-3.1.2-8]: noticed by one and a half times the keep alive; and [MQTT-3.1.2-10], once.
+    assert_eq!(
+        wills(0, &|s| {
+            s.at(10).down(0, gone).at(15).will(1).at(40);
+        }),
+        NOTHING
+    );
+    assert_eq!(
+        wills(0, &|s| {
+            s.at(10).down(0, gone).at(40);
+        }),
+        ["missing"]
+    );
+    // Before the broker must have noticed, its silence proves nothing.
+    assert_eq!(
+        wills(0, &|s| {
+            s.at(10).down(0, gone).at(17);
+        }),
+        NOTHING
+    );
+    // [MQTT-3.14.4-3], and a will that is not of this connection.
+    assert_eq!(
+        wills(0, &|s| {
+            s.at(10).down(0, EndedBy::Client).at(40);
+        }),
+        NOTHING
+    );
+    assert_eq!(
+        wills(0, &|s| {
+            s.at(10).down(0, EndedBy::Client).will(1).at(40);
+        }),
+        ["after DISCONNECT"]
+    );
+    // [MQTT-3.1.3-9]: back in the session within the delay, or too late to say, or not at all.
+    assert_eq!(
+        wills(20, &|s| {
+            s.at(10).down(0, gone).at(12).up(0, true).at(60);
+        }),
+        NOTHING
+    );
+    assert_eq!(
+        wills(20, &|s| {
+            s.at(10).down(0, gone).at(12).up(0, true).at(31).will(1).at(60);
+        }),
+        ["despite return"]
+    );
+    for came in [true, false] {
+        let either = wills(5, &|s| {
+            s.at(10).down(0, gone).at(18).up(0, true);
+            if came {
+                s.will(1);
+            }
+            s.at(60);
+        });
+        assert_eq!(either, NOTHING, "the broker may or may not have noticed in time; came: {came}");
+    }
+    assert_eq!(
+        wills(20, &|s| {
+            s.at(10).down(0, gone).at(16).will(1).at(60);
+        }),
+        ["too early"]
+    );
+    // A take-over ends the old connection: a will without a delay is due.
+    assert_eq!(
+        wills(0, &|s| {
+            s.at(10).down(0, gone).up(0, true).at(60);
+        }),
+        ["missing"]
+    );
+    // A broker that was killed may send it later, or never.
+    assert_eq!(
+        wills(0, &|s| {
+            s.at(10).fault(FaultKind::BrokerKill).down(0, EndedBy::Reset).at(60);
+        }),
+        NOTHING
+    );
+    // At QoS 1 a further copy may be the same one sent again.
+    assert_eq!(
+        wills(0, &|s| {
+            s.at(10).down(0, gone).at(15).will(1).will(1).at(40);
+        }),
+        NOTHING
+    );
+}
+
+#[test]
+fn retained() {
+    let retained = |tell: &dyn Fn(&mut Story)| {
+        let mut s = Story::new(vec![publisher(true), subscriber("t")]);
+        s.up(0, false).up(1, false);
+        tell(&mut s);
+        s.at(60).breaks(&[Guarantee::Retained])
+    };
+    assert_eq!(
+        retained(&|s| {
+            s.publish(0).publish(1).subscribe(1).get(1, 1, true);
+        }),
+        NOTHING
+    );
+    assert_eq!(
+        retained(&|s| {
+            s.publish(0).publish(1).subscribe(1).get(1, 0, true);
+        }),
+        ["older value"]
+    );
+    assert_eq!(
+        retained(&|s| {
+            s.publish(0).subscribe(1);
+        }),
+        ["missing"]
+    );
+    // Not acknowledged yet: the broker may hold either.
+    assert_eq!(
+        retained(&|s| {
+            s.publish(0).send(1).subscribe(1).get(1, 0, true);
+        }),
+        NOTHING
+    );
+    // Sent again after a later one: whichever came last.
+    assert_eq!(
+        retained(&|s| {
+            s.publish(0).publish(1).send(0).subscribe(1).get(1, 0, true);
+        }),
+        NOTHING
+    );
+    // [MQTT-3.3.1-6]: cleared, and none is due; one that came after is.
+    let cleared = |tell: &dyn Fn(&mut Story)| {
+        retained(&|s| {
+            s.publish(0).does(0, What::ClearSent).does(0, What::ClearAcked);
+            tell(s);
+        })
+    };
+    assert_eq!(
+        cleared(&|s| {
+            s.subscribe(1);
+        }),
+        NOTHING
+    );
+    assert_eq!(
+        cleared(&|s| {
+            s.subscribe(1).get(1, 0, true);
+        }),
+        ["not cleared"]
+    );
+    assert_eq!(
+        cleared(&|s| {
+            s.publish(1).subscribe(1);
+        }),
+        ["missing"]
+    );
+    // A live copy has no RETAIN [MQTT-3.3.1-12].
+    let live = |flag: bool| {
+        retained(&|s| {
+            s.subscribe(1).publish(0).get(1, 0, flag).publish(1).get(1, 1, flag);
+        })
+    };
+    assert_eq!((live(false), live(true)), (vec![], vec!["RETAIN set or not asked for"]));
+}
+
+#[test]
+fn keep_alive() {
+    let silent = |until: u64, by: EndedBy| {
+        let deeds = Deeds { goes_silent: true, ..Deeds::default() };
+        let mut s = Story::new(vec![Client { deeds, ..client() }]);
+        s.up(0, false).at(10);
+        let since = s.now;
+        s.does(0, What::Silent { since, keep_alive: 4 }).at(until).down(0, by).at(until + 1);
+        s.breaks(&[Guarantee::KeepAlive])
+    };
+    assert_eq!(silent(16, EndedBy::Broker(None)), NOTHING);
+    assert_eq!(silent(30, EndedBy::Broker(None)), ["never closed"]);
+    let pinged = |level: u8, after: u64, by: EndedBy, paused: bool| {
+        let deeds = Deeds { goes_silent: true, ..Deeds::default() };
+        let mut s = Story::new(vec![Client { deeds, mqtt_level: level, ..client() }]);
+        s.up(0, false).at(10).does(0, What::Pinged);
+        if paused {
+            s.fault(FaultKind::BrokerPause);
+        }
+        s.at(10 + after).down(0, by).at(40);
+        s.breaks(&[Guarantee::KeepAlive])
+    };
+    assert_eq!(pinged(4, 2, EndedBy::Broker(None), false), ["closed early"]);
+    assert_eq!(pinged(4, 2, EndedBy::Broker(None), true), NOTHING, "a paused broker sees nothing");
+    assert_eq!(pinged(4, 5, EndedBy::Broker(None), false), NOTHING, "not pinged within its keep alive");
+    assert_eq!(pinged(5, 2, EndedBy::Broker(Some(0x8D)), false), ["closed early"]);
+    assert_eq!(pinged(5, 2, EndedBy::Broker(Some(0x8B)), false), NOTHING, "5.0 says why: it shuts down");
+}
+
+#[test]
+fn take_over_and_unsubscribe() {
+    let deeds = Deeds { takes_over: true, ..Deeds::default() };
+    for (closed_at, broken) in
+        [(Some(6), vec![]), (Some(20), vec!["old connection kept"]), (None, vec!["old connection kept"])]
+    {
+        let mut s = Story::new(vec![Client { deeds, ..client() }]);
+        s.up(0, false).at(5).does(0, What::TakesOver).down(0, EndedBy::Vanished).up(0, true);
+        if let Some(at) = closed_at {
+            s.at(at).does(0, What::OldConnectionClosed { reason: None });
+        }
+        assert_eq!(s.at(30).breaks(&[Guarantee::TakeOver]), broken, "{closed_at:?}");
+    }
+    let deeds = Deeds { unsubscribes: true, ..Deeds::default() };
+    for (number, broken) in [(0, vec![]), (1, vec!["after UNSUBSCRIBE"])] {
+        let mut s = Story::new(vec![publisher(false), Client { deeds, ..subscriber("t") }]);
+        s.up(0, false).up(1, false).subscribe(1).send(0).does(1, What::UnsubscribeSent { filter: 0 });
+        // What had begun may be finished; what came after UNSUBACK may not begin.
+        s.does(1, What::Unsubscribed { filter: 0 }).send(1).get(1, number, false);
+        assert_eq!(s.breaks(&[Guarantee::Subscriptions]), broken, "{number}");
+    }
+}
+
+#[test]
+fn expiry_and_properties() {
+    let waited = |seconds: u64, left: Option<u32>| {
+        let mut p = publisher(false);
+        p.publishes.as_mut().expect("it publishes").expiry = Some(Duration::from_secs(10));
+        let mut s = Story::new(vec![p, subscriber("t")]);
+        s.up(0, false).up(1, false).subscribe(1).at(5).down(1, EndedBy::Client).publish(0).at(5 + seconds).up(1, true);
+        s.does(1, What::ExpiryLeft { left }).get(1, 0, false);
+        s.breaks(&[Guarantee::Expiry])
+    };
+    assert_eq!(waited(4, Some(6)), NOTHING);
+    assert_eq!((waited(4, Some(5)), waited(4, Some(7))), (vec![], vec![]), "rounded either way");
+    assert_eq!((waited(4, Some(10)), waited(4, Some(2))), (vec!["not counted down"], vec!["not counted down"]));
+    assert_eq!((waited(4, None), waited(15, Some(0))), (vec!["expiry gone"], vec!["sent after its expiry"]));
+    let mut p = publisher(false);
+    p.publishes.as_mut().expect("it publishes").properties = 20;
+    let mut s = Story::new(vec![p, subscriber("t")]);
+    s.up(0, false).up(1, false).subscribe(1).send(0);
+    s.does(1, What::Altered { publisher: ClientId(0), what: Altered::Order }).get(1, 0, false);
+    assert_eq!(s.breaks(&[Guarantee::Properties]), ["reordered"]);
+}
