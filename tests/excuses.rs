@@ -130,6 +130,25 @@ fn a_message_larger_than_the_subscriber_accepts() {
     };
     excused_by(&mut limited(23), "packet too large", 2); // [MQTT-3.1.2-25]
     limited(24).breaks(&[("lost", 2)]);
+    // 100 bytes of properties, 5 of expiry, and for each of two matching filters an identifier of 1 + 2: 135 bytes, and one more for the
+    // length of what is longer than 127.
+    let laden = |limit: u32| {
+        let (mut sender, mut receiver) = (publisher("t", 1), subscriber(PERSISTENT, &[("t", 1), ("#", 1)]));
+        let publishes = sender.publishes.as_mut().unwrap();
+        (publishes.properties, publishes.expiry) = (100, Some(Duration::from_secs(1_000)));
+        (receiver.maximum_packet_size, receiver.subscription_identifier) = (Some(limit), Some(300));
+        let mut s = Story::new(vec![sender, receiver]);
+        s.up(0, false, false).up(1, false, false).subscribe(1, 0, 1).subscribe(1, 1, 1).flow(0..2);
+        s
+    };
+    excused_by(&mut laden(135), "packet too large", 2);
+    laden(136).breaks(&[("lost", 2)]);
+    // A group whose member does not take it may get it by another, or not at all.
+    let mut small = member(PERSISTENT);
+    small.maximum_packet_size = Some(23);
+    let mut s = Story::new(vec![publisher("t", 1), small, member(PERSISTENT)]);
+    s.up(0, false, false).up(1, false, false).subscribe(1, 0, 1).up(2, false, false).subscribe(2, 0, 1);
+    excused_by(s.flow(0..2).get(2, 0, 1), "packet too large", 1);
 }
 
 #[test]

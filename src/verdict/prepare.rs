@@ -39,28 +39,35 @@ impl Judge {
                         self.publishers[*p as usize].receivers.push(r);
                     }
                     pair.filters |= bit(slot);
-                    pair.too_large |=
-                        r == index(c) && is_too_large(client, subscription, &promises.clients[*p as usize]);
+                    // Too large for one member, a share group's message may be discarded (5.0, section 3.1.2.11.4).
+                    pair.too_large |= is_too_large(client, subscription, &promises.clients[*p as usize]);
                 }
             }
         }
     }
 }
 
-/// True if a publisher's messages exceed the receiver's Maximum Packet Size [MQTT-3.1.2-25]. What a topic alias adds is not counted.
+/// True if a publisher's messages may exceed the receiver's Maximum Packet Size [MQTT-3.1.2-25], as long as they may legally be: with an
+/// identifier for each of its subscriptions that match. What a topic alias adds is the broker's choice, and not counted.
 fn is_too_large(client: &Client, subscription: &Subscription, publisher: &Client) -> bool {
     let (Some(limit), Some(p)) = (client.maximum_packet_size, &publisher.publishes) else { return false };
     let has_id = p.qos.min(subscription.qos) > 0;
-    let expiry = if p.expiry.is_some() { 5 } else { 0 } + u64::from(p.properties);
-    let expiry = expiry + if client.subscription_identifier.is_some() { 5 } else { 0 };
-    let rest = 2 + p.topic.len() as u64 + if has_id { 2 } else { 0 } + 1 + expiry + u64::from(p.length);
-    let length_bytes = match rest {
+    let matching = client.subscriptions.iter().filter(|s| s.matches(&p.topic)).count() as u64;
+    let identifiers = client.subscription_identifier.map_or(0, |id| matching * (1 + variable_length(id.into())));
+    let properties = u64::from(p.properties) + if p.expiry.is_some() { 5 } else { 0 } + identifiers;
+    let header = 2 + p.topic.len() as u64 + if has_id { 2 } else { 0 } + variable_length(properties) + properties;
+    let rest = header + u64::from(p.length);
+    1 + variable_length(rest) + rest > u64::from(limit)
+}
+
+/// Bytes of a Variable Byte Integer (5.0, section 1.5.5).
+const fn variable_length(value: u64) -> u64 {
+    match value {
         0..128 => 1,
         128..16_384 => 2,
         16_384..2_097_152 => 3,
         _ => 4,
-    };
-    1 + length_bytes + rest > u64::from(limit)
+    }
 }
 
 fn receiver(filters: usize) -> Receiver {
