@@ -30,6 +30,7 @@ pub mod broker;
 pub mod scenario;
 
 pub mod device;
+pub mod foreign;
 pub mod netns;
 pub mod target;
 

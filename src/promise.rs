@@ -106,6 +106,8 @@ pub struct Client {
     pub subscription_identifier: Option<u32>,
     /// What it does, beyond publishing and subscribing, that a guarantee speaks of.
     pub deeds: Deeds,
+    /// It is not squall's own client, but one under test.
+    pub under_test: bool,
 }
 
 /// What a client does in a run that some guarantees can be judged by.
@@ -251,11 +253,13 @@ pub enum Guarantee {
     Protocol,
     /// After the links heal, the broker answers and what is owed arrives.
     Liveness,
+    /// Clients under test keep their half of the protocol.
+    Client,
 }
 
 impl Guarantee {
     /// All of them, in the order they are reported.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Qos0,
         Self::Qos1,
         Self::Qos2,
@@ -272,6 +276,7 @@ impl Guarantee {
         Self::TakeOver,
         Self::Protocol,
         Self::Liveness,
+        Self::Client,
     ];
 
     /// Its name in a scenario file and in JUnit (`qos1`).
@@ -294,6 +299,7 @@ impl Guarantee {
             Self::TakeOver => "take_over",
             Self::Protocol => "protocol",
             Self::Liveness => "liveness",
+            Self::Client => "client",
         }
     }
 
@@ -319,6 +325,7 @@ impl Guarantee {
             Self::TakeOver => "a client that connects again ends its old connection",
             Self::Protocol => "the broker speaks MQTT as it is written",
             Self::Liveness => "a broker that can be reached answers, and hands on what it owes",
+            Self::Client => "a client under test keeps its half of the protocol",
         }
     }
 
@@ -342,6 +349,7 @@ impl Guarantee {
             Self::TakeOver => "Take-over",
             Self::Protocol => "Protocol",
             Self::Liveness => "Liveness",
+            Self::Client => "Client",
         }
     }
 }

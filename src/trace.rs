@@ -186,6 +186,26 @@ pub enum What {
         /// What about it.
         what: Altered,
     },
+    /// A PUBLISH of a client under test that carries no identity of this run went out.
+    Unmarked {
+        /// Its QoS.
+        qos: u8,
+        /// 0 at QoS 0.
+        packet_id: u16,
+        /// It is sent again within its session.
+        resend: bool,
+    },
+    /// The client, which is not squall's own, broke its half of the protocol.
+    Faulty {
+        /// How.
+        fault: ClientFault,
+        /// Who published the message that it is about; none: the client itself.
+        of: Option<ClientId>,
+        /// The message's number; none if it is about no message, or about one without identity.
+        number: Option<u32>,
+        /// The packet identifier; 0 if it is about none.
+        packet_id: u16,
+    },
 }
 
 /// A will that came in.
@@ -351,6 +371,65 @@ pub enum Breach {
     TopicAlias,
     /// A packet larger than the client's Maximum Packet Size.
     PacketTooLarge,
+}
+
+/// How a client under test can break its half of the protocol.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum ClientFault {
+    /// Bytes that are no MQTT packet.
+    Malformed,
+    /// Another packet before CONNECT.
+    ConnectNotFirst,
+    /// CONNECT twice on a connection.
+    SecondConnect,
+    /// A packet after DISCONNECT.
+    AfterDisconnect,
+    /// Silent for longer than its keep alive.
+    KeepAlive,
+    /// A packet identifier given to another message while it is in use.
+    IdReused,
+    /// Sent again without DUP.
+    ResentWithoutDup,
+    /// DUP on a message that was never sent before.
+    DupOnFirst,
+    /// DUP at QoS 0.
+    DupAtQos0,
+    /// Not sent again after a return to the session.
+    NotResent,
+    /// Sent again in another order than at first.
+    ResendOrder,
+    /// Its identifier was given to another message before it was acknowledged.
+    Abandoned,
+    /// 5.0: sent again on the same connection.
+    ResentUnasked,
+    /// PUBLISH again after PUBREL.
+    PublishAfterRelease,
+    /// PUBREL without PUBREC.
+    ReleasedUnasked,
+    /// PUBRELs in another order than their PUBRECs.
+    ReleaseOrder,
+    /// No PUBREL after PUBREC.
+    NotReleased,
+    /// No PUBACK, PUBREC or PUBCOMP where one is due.
+    NotAcknowledged,
+    /// PUBACK, PUBREC or PUBCOMP that nothing asked for.
+    AckUnasked,
+    /// PUBACKs or PUBRECs in another order than their PUBLISHes.
+    AckOrder,
+    /// A QoS 2 message handed to the application twice, though it came once.
+    HandedOverTwice,
+    /// 5.0: more in flight than the server's Receive Maximum.
+    ReceiveMaximum,
+    /// 5.0: larger than the server's Maximum Packet Size.
+    PacketTooLarge,
+    /// 5.0: a topic alias above the server's maximum.
+    TopicAlias,
+    /// 5.0: a QoS above the server's maximum.
+    QosTooHigh,
+    /// 5.0: RETAIN where the server retains nothing.
+    RetainUnavailable,
+    /// Connected and gone again, over and over.
+    Wedged,
 }
 
 /// Takes events as they happen.

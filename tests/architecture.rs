@@ -18,6 +18,7 @@ const ORDER: &[&str] = &[
     "broker",
     "scenario",
     "device",
+    "foreign",
     "netns",
     "target",
     "peer",

@@ -107,7 +107,13 @@ fn conduct(args: &Args, scenario: &Scenario, folder: &Path) -> Result<u8, Target
     }
     let stop = watch_signals();
     let started = Clock::wall_nanos() / 1_000_000_000;
-    let settings = Settings { seed, loops: args.loops, strict: args.strict, ..Settings::default() };
+    let settings = Settings {
+        seed,
+        loops: args.loops,
+        strict: args.strict,
+        folder: Some(folder.to_owned()),
+        ..Settings::default()
+    };
     let mut display = Display::new();
     let mut outcome =
         crate::run::run(scenario, &mut target, settings, |p| display.show(p), || stop.load(Ordering::Relaxed))?;
@@ -158,6 +164,10 @@ pub(super) struct Story<'a> {
 
 /// Why virtual time cannot run a scenario: a kernel has its own clock, and the bytes of TLS are never the same twice.
 pub(super) fn only_in_real_time(scenario: &Scenario) -> Result<(), u8> {
+    if scenario.tests_clients() {
+        eprintln!("squall: a client under test exists in real time only: squall run");
+        return Err(exit::USAGE);
+    }
     if scenario.engine.needs_namespaces() {
         eprintln!("squall: engine = \"{}\" exists in real time only: squall run", scenario.engine.name());
         eprintln!("  or say engine = \"smoltcp\", whose time can be virtual");

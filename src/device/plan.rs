@@ -67,7 +67,7 @@ pub struct Kind {
 }
 
 /// What one client is.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Plan {
     /// Its id.
     pub id: ClientId,
@@ -108,7 +108,7 @@ pub struct Will {
 }
 
 /// What a sensor publishes, ready to be sent.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Publishes {
     /// Topic name.
     pub topic: Box<str>,

@@ -2,6 +2,7 @@
 
 use super::cores::Cores;
 use super::engine::{self, Engine};
+use super::foreign::{Drivers, Manned};
 use super::judging::{self, Live, Message};
 use super::load_loop::{self, HEALED, Leavings, OVER, RUNNING, Setup};
 use super::plan::{Planned, RunPlan};
@@ -35,6 +36,8 @@ pub struct Settings {
     pub strict: bool,
     /// Take away the run's sessions and retained messages although squall started the broker: more runs come on it.
     pub clean: bool,
+    /// Where programs under test write what they print; none: nowhere.
+    pub folder: Option<std::path::PathBuf>,
     /// The cores that load loops and judges keep to; none: any.
     pub cores: Option<Cores>,
 }
@@ -196,6 +199,8 @@ struct Conduct<'a> {
     notes: Vec<String>,
     /// Since when the broker, started again, is waited for.
     starting: Option<Instant>,
+    drivers: Drivers,
+    folder: Option<std::path::PathBuf>,
 }
 
 /// One thing done to the broker's process.
@@ -218,6 +223,7 @@ impl<'a> Conduct<'a> {
         planned: RunPlan,
     ) -> Result<Self, TargetError> {
         let RunPlan { promises, mut clients, steady_from, drain_from } = planned;
+        let mut drivers = Drivers::default();
         let loops = load_loops(settings.loops, scenario);
         let groups_of_clients = clients.iter().map(|c| c.group).collect();
         let clock = Clock::start();
@@ -226,7 +232,8 @@ impl<'a> Conduct<'a> {
         let phase = Arc::new(AtomicU8::new(RUNNING));
         let live = Arc::new(Live::default());
         *live.pending.lock().expect("nobody panics while holding it") = vec![None; loops];
-        let mut shares: Vec<Vec<Planned>> = (0..loops).map(|_| Vec::new()).collect();
+        let clients = drivers.man(clients)?;
+        let mut shares: Vec<Vec<Manned>> = (0..loops).map(|_| Vec::new()).collect();
         for (i, client) in clients.into_iter().enumerate() {
             shares[i % loops].push(client);
         }
@@ -259,6 +266,7 @@ impl<'a> Conduct<'a> {
             })
         };
         let loops = setups.map(spawn).collect();
+        drivers.begin(clock, &phase);
         Ok(Self {
             scenario,
             target,
@@ -283,6 +291,8 @@ impl<'a> Conduct<'a> {
             died: None,
             notes: Vec::new(),
             starting: None,
+            drivers,
+            folder: settings.folder,
         })
     }
 
@@ -295,6 +305,7 @@ impl<'a> Conduct<'a> {
             let now = self.clock.now();
             self.do_deeds(now);
             self.await_start(now);
+            self.drivers.look(now, self.folder.as_deref());
             self.sample(now);
             self.notice_death(now);
             watch(self.progress(now, healed_at));
@@ -470,6 +481,7 @@ impl<'a> Conduct<'a> {
                 Err(_) => self.partial = Some("a load loop panicked: this is a bug in squall".into()),
             }
         }
+        self.notes.extend(std::mem::take(&mut self.drivers).end());
         let (judge, recorder) = self.judges.join().expect("the judges do not panic");
         let phases = Phases { steady_from: self.steady_from, drain_from: self.drain_from, ended: self.ended };
         if let Some(how) = &self.died {

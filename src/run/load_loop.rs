@@ -3,10 +3,12 @@
 //! Why a tick: a loop that wakes for each acknowledgement costs nearly twice the CPU a message. Arrival times do not
 //! suffer, since the kernel stamps what it receives.
 
+use super::actor::Actor;
 use super::engine::Engine;
+use super::foreign::Manned;
 use super::judging::Batch;
+use super::local::Local;
 use super::pipe::{Far, Pipe, Slot, descriptor};
-use super::plan::Planned;
 use super::secure::Secure;
 use super::socket::Socket;
 use crate::clock::Clock;
@@ -23,6 +25,7 @@ use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::fd::OwnedFd;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc::{Receiver, Sender};
@@ -33,6 +36,8 @@ pub(super) const RUNNING: u8 = 0;
 pub(super) const HEALED: u8 = 1;
 /// The run is over.
 pub(super) const OVER: u8 = 2;
+/// The loops have ended.
+pub(super) const GONE: u8 = 3;
 
 /// How long after the heal a connection must have made progress, or is reset (assumed).
 const STALL: Duration = Duration::from_secs(8);
@@ -45,7 +50,7 @@ const MAX_SILENT: usize = 2_000;
 /// What a loop needs to begin.
 pub(super) struct Setup {
     pub number: usize,
-    pub clients: Vec<Planned>,
+    pub clients: Vec<Manned>,
     pub groups: usize,
     pub endpoints: Endpoints,
     pub clock: Clock,
@@ -129,7 +134,7 @@ impl Shared<'_> {
         }
     }
 
-    pub fn register(&mut self, socket: &Socket, index: u32, part: u32, write: bool, new: bool) {
+    pub fn register(&mut self, socket: &impl AsFd, index: u32, part: u32, write: bool, new: bool) {
         register(self.epoll, socket, index, part, write, new);
     }
 
@@ -181,7 +186,7 @@ impl Shared<'_> {
 }
 
 /// Sets what is waited for on a socket; level-triggered.
-pub(super) fn register(epoll: &OwnedFd, socket: &Socket, index: u32, part: u32, write: bool, new: bool) {
+pub(super) fn register(epoll: &OwnedFd, socket: &impl AsFd, index: u32, part: u32, write: bool, new: bool) {
     let data = EventData::new_u64((u64::from(index) << 32) | u64::from(part));
     // A socket that is connecting is waited for by its writability alone.
     let flags = match (new, write) {
@@ -189,7 +194,7 @@ pub(super) fn register(epoll: &OwnedFd, socket: &Socket, index: u32, part: u32, 
         (false, true) => EventFlags::IN | EventFlags::OUT,
         (false, false) => EventFlags::IN,
     };
-    let descriptor = descriptor(socket);
+    let descriptor = socket.as_fd();
     if new || epoll::modify(epoll, descriptor, data, flags).is_err() {
         let _ = epoll::add(epoll, descriptor, data, flags);
     }
@@ -224,16 +229,17 @@ pub(super) fn run(setup: Setup) -> std::io::Result<Leavings> {
         app: Vec::new(),
         wire: Vec::new(),
     };
-    let slots = clients.into_iter().zip(0..).map(|(mut client, index)| {
+    let slots = clients.into_iter().zip(0..).map(|(Manned { planned: mut client, foreign }, index)| {
         let secure = Secure::new(endpoints.of(client.transport));
-        Slot {
-            pipe: engine.pipe(&mut client, secure.addr(), (number, index)),
-            device: Device::new(client.plan),
-            group: client.group,
-            secure,
-            armed: Instant::FAR,
-            index,
+        let pipe = engine.pipe(&mut client, secure.addr(), (number, index));
+        let (device, local) = match foreign {
+            Some((proxy, listener)) => (Actor::Foreign(proxy), Some(Local::new(listener))),
+            None => (Actor::Own(Device::new(client.plan)), None),
+        };
+        if let Some(local) = &local {
+            local.listen(index, &mut shared);
         }
+        Slot { pipe, device, local, group: client.group, secure, armed: Instant::FAR, index }
     });
     let mut this = Loop {
         slots: slots.collect(),

@@ -1,12 +1,15 @@
 //! A run: from a scenario and a target to verdicts and measurements.
 
+mod actor;
 mod cleanup;
 mod coordinator;
 pub mod cores;
 mod engine;
 mod features;
+mod foreign;
 mod judging;
 mod load_loop;
+mod local;
 mod pipe;
 pub mod plan;
 mod secure;

@@ -1,10 +1,12 @@
 //! A device with its way to the broker: a direct socket, or a link whose gateway has one.
 
+use super::actor::Actor;
 use super::engine::Uplink;
 use super::load_loop::Shared;
+use super::local::{LOCAL, Local};
 use super::secure::Secure;
 use super::socket::{Origin, Read, Socket};
-use crate::device::{Closed, Device, Want};
+use crate::device::{Closed, Want};
 use crate::link::{GatewayEvent, OpenPath, Path, SensorSide, SensorState};
 use crate::measure::summary::WireCost;
 use crate::time::Instant;
@@ -19,7 +21,9 @@ const GATEWAY_HOLDS: usize = 4 * 1024;
 
 /// One client in a load loop.
 pub(super) struct Slot {
-    pub device: Device,
+    pub device: Actor,
+    /// The socket of a client under test.
+    pub local: Option<Local>,
     pub group: u16,
     pub pipe: Pipe,
     /// Where it connects, with TLS and WebSocket if its transport has them.
@@ -209,7 +213,7 @@ impl Slot {
                 self.write(now, s);
             }
             s.tx.clear();
-            let Some(want) = want else { return };
+            let Some(want) = want else { return self.serve(s) };
             self.layer_leaves(want, now, s);
             self.hurry(s);
             match (&mut self.pipe, want) {
@@ -258,16 +262,19 @@ impl Slot {
 
     // ---- a direct socket's events ----
 
-    /// The socket of that generation is ready.
-    pub fn ready(&mut self, generation: u32, readable: bool, writable: bool, now: Instant, s: &mut Shared) {
+    /// The part of that number is ready: the client's own socket, the gateway's, or the direct one of that generation.
+    pub fn ready(&mut self, part: u32, readable: bool, writable: bool, now: Instant, s: &mut Shared) {
+        if part & LOCAL != 0 {
+            return self.local_ready(part, readable, now, s);
+        }
         if matches!(self.pipe, Pipe::Linked(_)) {
-            return self.upstream_ready(generation, readable, writable, now, s);
+            return self.upstream_ready(part, readable, writable, now, s);
         }
         let Pipe::Direct(d) = &mut self.pipe else { return };
-        if d.old.as_ref().is_some_and(|(old, _)| *old == generation) {
+        if d.old.as_ref().is_some_and(|(old, _)| *old == part) {
             return self.old_ready(now, s);
         }
-        if d.generation != generation || d.socket.is_none() {
+        if d.generation != part || d.socket.is_none() {
             return;
         }
         if !d.open {
@@ -441,7 +448,7 @@ impl Direct {
         self.uplink.as_ref().map(|u| u.lane.packets())
     }
 
-    fn room(&self) -> usize {
+    pub(super) fn room(&self) -> usize {
         if self.open && self.unsent.is_empty() { DIRECT_ROOM } else { 0 }
     }
 
@@ -520,7 +527,7 @@ impl Direct {
 }
 
 impl Linked {
-    fn room(&mut self) -> usize {
+    pub(super) fn room(&mut self) -> usize {
         if self.unsent.is_empty() { self.side().room() } else { 0 }
     }
 

@@ -10,6 +10,7 @@ use crate::link::{Channels, OpenPath, Path};
 use crate::mqtt::{QoS, Version};
 use crate::promise::{self, BrokerPromises, HardPath, Promises, SessionPromise};
 use crate::scenario::model::{DeviceSpec, FaultAction, Fleet, Keeps, Payload, PublishSpec, Scenario, SessionSpec};
+use crate::scenario::under_test::UnderTest;
 use crate::seed::Stream;
 use crate::time::{Duration, Instant};
 use crate::trace::{ClientId, FaultKind, FaultMark};
@@ -27,6 +28,19 @@ pub struct Planned {
     pub group: u16,
     /// Its transport, if its group names one.
     pub transport: Option<crate::transport::Kind>,
+    /// None: squall's own client.
+    pub under_test: Option<Box<PlannedTest>>,
+}
+
+/// A client under test, before it has somebody to stand in for it.
+#[derive(Debug)]
+pub struct PlannedTest {
+    /// What the scenario says.
+    pub spec: UnderTest,
+    /// Its fleet's name.
+    pub fleet: String,
+    /// Its index in the fleet.
+    pub sensor: u32,
 }
 
 /// A client's link, before it is decided who speaks TCP on it.
@@ -126,6 +140,11 @@ pub fn plan(
                 plan: Box::new(entity.device(Arc::clone(&kind), start, credentials)),
                 link: entity.link().map(Box::new),
                 transport: group.device.transport,
+                under_test: group
+                    .device
+                    .under_test
+                    .clone()
+                    .map(|spec| Box::new(PlannedTest { spec, fleet: group.name.to_owned(), sensor: index })),
                 group: u16::try_from(g).unwrap_or(u16::MAX),
             });
             promises.clients.push(entity.promise(u16::try_from(g).unwrap_or(u16::MAX)));
@@ -404,7 +423,9 @@ impl Entity<'_> {
                     retain_handling: s.retain_handling,
                 })
                 .collect(),
+            // What a program asks for is seen on the wire; it may ask for a session that lasts.
             session: match d.session {
+                _ if d.decides_for_itself() => SessionPromise::Persistent(None),
                 SessionSpec::Clean => SessionPromise::Clean,
                 SessionSpec::Persistent(expiry) => SessionPromise::Persistent(expiry),
             },
@@ -418,6 +439,7 @@ impl Entity<'_> {
                 delay: w.delay,
             }),
             subscription_identifier: d.features.subscription_identifier,
+            under_test: d.under_test.is_some(),
             deeds: promise::Deeds {
                 goes_silent: !d.features.silent.is_empty(),
                 takes_over: !d.features.take_over.is_empty(),

@@ -55,6 +55,16 @@ impl Socket {
         Ok(Self(socket.into()))
     }
 
+    /// A connection that somebody made to this machine.
+    ///
+    /// # Errors
+    /// If the system refuses the options.
+    pub fn accepted(stream: std::net::TcpStream) -> io::Result<Self> {
+        stream.set_nonblocking(true)?;
+        stream.set_nodelay(true)?;
+        Ok(Self(stream.into()))
+    }
+
     /// What became of connecting, once the socket is writable.
     pub fn connected(&self) -> bool {
         let socket = socket2::SockRef::from(&self.0);

@@ -6,7 +6,7 @@ use super::links::Links;
 use super::model::{Expect, Fault, FaultAction, Fleet, Keeps, Power, Reboot, Scenario, SubscriberGroup};
 use super::publish::publish;
 use super::reader::{At, Problems, Table, list};
-use super::{load, memory, threshold, units};
+use super::{load, memory, threshold, under_test, units};
 use crate::link::Engine;
 use crate::promise::Guarantee;
 use crate::time::{Duration, Instant};
@@ -150,7 +150,9 @@ fn fleet(name: &str, t: &Table<'_>, context: &Context<'_>) -> Fleet {
     let group = Group { name, count: t.count("sensors").unwrap_or(1) };
     let device = device(t, context, group, "subscribe");
     let publish = t.table("publish", "publish").map(|p| publish(&p, context, group, device.mqtt_level));
-    if publish.is_none() && device.subscriptions.is_empty() && !t.has("publish") {
+    under_test::check(t, &device, publish.as_ref());
+    let idle = publish.is_none() && device.subscriptions.is_empty() && !device.decides_for_itself();
+    if idle && !t.has("publish") {
         let mend = "add publish = { topic = \"site/{sensor}/reading\", every = \"10 s\" }, say";
         t.problem(t.span.clone(), "this fleet neither publishes nor subscribes", mend);
     }
@@ -179,6 +181,11 @@ fn reboots(t: &Table<'_>, context: &Context<'_>) -> Vec<Reboot> {
 fn subscriber(name: &str, t: &Table<'_>, context: &Context<'_>) -> SubscriberGroup {
     let group = Group { name, count: t.count("count").unwrap_or(1) };
     let device = device(t, context, group, "filters");
+    under_test::check(t, &device, None);
+    if device.decides_for_itself() {
+        let mend = "make it a fleet: [fleet.NAME] with sensors";
+        t.problem(t.place_of("client"), "a program subscribes by itself, and is no subscriber of squall's", mend);
+    }
     if t.is_empty_list("filters") {
         t.problem(
             t.place_of("filters"),

@@ -1,11 +1,11 @@
 //! From the settings that fleets and subscribers share to a device.
 
 use super::check::{Context, Group, in_order, moment};
-use super::features;
 use super::model::{
     Credentials, DeviceSpec, DropPolicy, Offline, Outbox, Reconnect, SessionSpec, SubscriptionSpec, Template, WillSpec,
 };
 use super::reader::{At, Table};
+use super::{features, under_test};
 use crate::mqtt::topic;
 use crate::time::Duration;
 use std::ops::Range;
@@ -48,6 +48,7 @@ pub(super) fn device(
         receive_maximum: u16_of(t, "receive_maximum").unwrap_or(u16::MAX),
         outbox: outbox(t),
         offline: offline(t, context),
+        under_test: under_test::under_test(t),
     }
 }
 

@@ -231,6 +231,9 @@ fn device_words(d: &DeviceSpec, out: &mut String) {
             show(will.delay)
         );
     }
+    if let Some(u) = &d.under_test {
+        super::under_test::words(u, out);
+    }
     super::features::words(&d.features, out);
     for offline in &d.offline {
         let how = if offline.clean { "with DISCONNECT" } else { "without a word" };

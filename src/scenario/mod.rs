@@ -17,6 +17,7 @@ pub mod settings;
 mod suggest;
 mod template;
 mod threshold;
+pub mod under_test;
 pub mod units;
 mod words;
 pub mod write;

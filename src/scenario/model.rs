@@ -1,5 +1,6 @@
 //! A checked scenario: everything in base units, every name resolved, every value in range.
 
+use super::under_test::{ForeignClient, UnderTest};
 use crate::link::Engine;
 use crate::link::spec::LinkSpec;
 use crate::promise::{Guarantee, Threshold};
@@ -40,6 +41,13 @@ impl Scenario {
     pub fn links(&self) -> impl Iterator<Item = &NamedLink> {
         let devices = self.fleets.iter().map(|f| &f.device).chain(self.subscribers.iter().map(|s| &s.device));
         devices.filter_map(|d| d.link.as_ref())
+    }
+
+    /// True if it has clients that are not squall's own.
+    #[must_use]
+    pub fn tests_clients(&self) -> bool {
+        let devices = self.fleets.iter().map(|f| &f.device).chain(self.subscribers.iter().map(|s| &s.device));
+        devices.into_iter().any(|d| d.under_test.is_some())
     }
 }
 
@@ -104,6 +112,16 @@ pub struct DeviceSpec {
     pub offline: Vec<Offline>,
     /// What else it does.
     pub features: Features,
+    /// None: squall's own client.
+    pub under_test: Option<UnderTest>,
+}
+
+impl DeviceSpec {
+    /// True if it is a program, which decides for itself what it asks of the broker.
+    #[must_use]
+    pub fn decides_for_itself(&self) -> bool {
+        self.under_test.as_ref().is_some_and(|u| matches!(u.client, ForeignClient::Command(_)))
+    }
 }
 
 /// What a client does beyond publishing, subscribing and leaving.

@@ -222,12 +222,22 @@ impl<'a> Table<'a> {
     /// One of the words that the settings table lists.
     pub fn word(&self, key: &'static str, or: &'static str) -> &'static str {
         let Shape::Word(words) = self.setting(key).shape else { unreachable!("{key} is a word") };
+        self.word_of(key, words, or)
+    }
+
+    /// One of these words, for a setting that may also be a table.
+    pub fn word_of(&self, key: &'static str, words: &[&'static str], or: &'static str) -> &'static str {
         let Some(text) = self.text(key) else { return or };
         if let Some(word) = words.iter().find(|w| **w == text.value) {
             return word;
         }
         self.problem(text.span, format!("{key} cannot be this"), list(text.value, words.iter().copied()));
         or
+    }
+
+    /// True if this kind of table has such a setting at all, and it is there.
+    pub fn has_setting(&self, key: &str) -> bool {
+        settings::of(self.kind).any(|s| s.key == key) && self.table.contains_key(key)
     }
 
     /// A text or a list of texts.

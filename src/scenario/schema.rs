@@ -50,7 +50,7 @@ fn between_settings(kind: &str) -> Value {
     match kind {
         "scenario" => json!({ "anyOf": [{ "required": ["fleet"] }, { "required": ["subscriber"] }] }),
         "fleet" => json!({
-            "anyOf": [{ "required": ["publish"] }, { "required": ["subscribe"] }],
+            "anyOf": [{ "required": ["publish"] }, { "required": ["subscribe"] }, { "required": ["client"] }],
             "allOf": [only("5.0", "session_expiry"), { "if": { "required": ["password"] }, "then": { "required": ["user"] } }],
         }),
         "subscriber" => json!({
@@ -139,6 +139,7 @@ fn shape(form: Shape) -> Value {
         }
         Shape::Texts => json!({ "anyOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" } }] }),
         Shape::SizeOr(kind) => json!({ "anyOf": [shape(Shape::Size), reference(kind)] }),
+        Shape::WordOr(words, kind) => json!({ "anyOf": [{ "type": "string", "enum": words }, reference(kind)] }),
         Shape::PercentOr(kind) => json!({ "anyOf": [shape(Shape::Percent), reference(kind)] }),
     }
 }

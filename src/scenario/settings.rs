@@ -40,7 +40,12 @@ pub enum Shape {
     SizeOr(&'static str),
     /// A percentage, or a table of that kind.
     PercentOr(&'static str),
+    /// One of these words, or a table of that kind.
+    WordOr(&'static [&'static str], &'static str),
 }
+
+/// Clients that squall knows by name: its own, and those under test.
+pub const CLIENTS: &[&str] = &["squall", "rumqttc"];
 
 /// One setting.
 #[derive(Clone, Copy, Debug)]
@@ -68,7 +73,7 @@ const fn n(key: &'static str, shape: Shape, about: &'static str, example: &'stat
 pub const TABLES: &[(&str, &[Setting])] = {
     use Shape::{
         Count, Drift, Duration, Flag, Frequency, Guarantees, Link, Name, Named, Percent, PercentOr, Preset, Qos, Rate,
-        Size, SizeOr, Table, Tables, Text, Texts, Topic, Word,
+        Size, SizeOr, Table, Tables, Text, Texts, Topic, Word, WordOr,
     };
     &[
         (
@@ -127,6 +132,12 @@ pub const TABLES: &[(&str, &[Setting])] = {
             &[
                 s("mqtt", Word(&["3.1", "3.1.1", "5.0"]), "protocol version (default 3.1.1)"),
                 s(
+                    "client",
+                    WordOr(CLIENTS, "client"),
+                    "whose MQTT client it is: squall's own, or one under test, \"rumqttc\" or { command = [...] } (default squall)",
+                ),
+                s("provoke", Table("provoke"), "where the connection of a client under test is cut on purpose"),
+                s(
                     "session",
                     Word(&["clean", "persistent"]),
                     "whether the session outlives a connection (default clean)",
@@ -176,6 +187,27 @@ pub const TABLES: &[(&str, &[Setting])] = {
                     Count(1, 268_435_455),
                     "5.0: the identifier of its subscriptions (default none)",
                 ),
+            ],
+        ),
+        (
+            "client",
+            &[n(
+                "command",
+                Texts,
+                "a program and its arguments; {host}, {port}, {client_id}, {sensor} and {fleet} are filled in",
+                r##"command = ["./firmware", "{host}", "{port}"]"##,
+            )],
+        ),
+        (
+            "provoke",
+            &[
+                n(
+                    "cut",
+                    Texts,
+                    "where, in turn: after PUBLISH, before PUBACK, before PUBREC, after PUBREC, before PUBCOMP, after delivery, after own PUBREC, after PUBREL",
+                    r##"cut = ["before PUBACK"]"##,
+                ),
+                s("every", Count(1, 1_000_000), "at how many packets that it fits a cut is made (default 1)"),
             ],
         ),
         (

@@ -194,6 +194,9 @@ fn device(d: &DeviceSpec, subscriptions: &str, out: &mut String) {
         let _ = writeln!(out, "outbox = {{ limit = {}, drop = \"{drop}\" }}", d.outbox.limit);
     }
     features::write(&d.features, out);
+    if let Some(u) = &d.under_test {
+        super::under_test::write(u, out);
+    }
     list(out, subscriptions, d.subscriptions.iter().map(subscription));
     list(
         out,

@@ -95,6 +95,7 @@ impl Judge {
         let twice_at_0 = d.qos == 0 && publisher.qos == 1 && publisher.resent.contains(d.number);
         let excusable = attempts > 1
             || publisher.overtaken.contains(d.number)
+            || publisher.blamed.contains(d.number)
             || twice_at_0
             || receiver.shared
             || receiver.memory_lost;
@@ -118,7 +119,8 @@ impl Judge {
             receiver.owing -= 1;
         }
         let paths = u64::from((pair.filters & receiver.asked).count_ones()).max(1);
-        Copy { wrong_qos: d.qos < low || d.qos > high, out_of_order, too_many: copy > paths * u64::from(attempts) }
+        let too_many = copy > paths * u64::from(attempts) && !publisher.blamed.contains(d.number);
+        Copy { wrong_qos: d.qos < low || d.qos > high, out_of_order, too_many }
     }
 
     /// It came, and the receiver itself sent it away [MQTT-4.3.3-4]: the broker owes it no longer, and may not send it again.

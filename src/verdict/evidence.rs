@@ -313,6 +313,14 @@ fn moment(event: &Event, promises: &Promises) -> Moment {
         What::LinkLost { up: true, .. } => (Out, "lost".into()),
         What::LinkLost { up: false, .. } => (In, "lost".into()),
         What::Protocol(breach) => (State, format!("the broker broke the protocol: {breach:?}")),
+        What::Unmarked { qos, packet_id, resend } => {
+            let id = if packet_id == 0 { String::new() } else { format!(" id {packet_id}") };
+            (Out, format!("PUBLISH of its own, QoS {qos}{id}{}", if resend { ", again" } else { "" }))
+        }
+        What::Faulty { fault, packet_id, .. } => {
+            let id = if packet_id == 0 { String::new() } else { format!(", id {packet_id}") };
+            (State, format!("the client broke the protocol: {}{id}", Breach::Client(fault).rule().name))
+        }
         What::Unsubscribed { filter } => (In, format!("UNSUBACK {}", filter_name(event.client, filter, promises))),
         What::Pinged => (Out, "PINGREQ".into()),
         What::Silent { keep_alive, .. } => (State, format!("goes silent; its keep alive is {keep_alive} s")),

@@ -45,6 +45,12 @@ impl Judge {
         if self.tally.foreign > 0 {
             unseen.push(format!("{} messages came that are not of this run; they were not judged", self.tally.foreign));
         }
+        if self.tally.prevented > 0 {
+            unseen.push(format!(
+                "{} deliveries were not made because clients under test broke their half of the protocol: the broker is not blamed for them",
+                n(self.tally.prevented)
+            ));
+        }
         if self.tally.retained > 0 {
             unseen
                 .push(format!("{} retained messages came; they are counted apart and not judged", self.tally.retained));
@@ -96,6 +102,8 @@ impl Judge {
         let downgraded = self.downgraded(r, p, effective, &promised);
         let lowered = pair.lowered(&promised);
         // Without the final copies of what was cut short, order proves nothing either.
+        let prevented = missing.and(&publisher.blamed).len();
+        let missing = missing.without(&publisher.blamed);
         let out_of_order = if complete && !receiver.shared { pair.order.broken().clone() } else { Runs::new() };
         let (publisher_id, subscriber) = (ClientId(p), self.client_of(r));
         let case = |number| Case { publisher: Some(publisher_id), number: Some(number), subscriber };
@@ -110,6 +118,9 @@ impl Judge {
         } else if downgraded > 0 {
             self.breach(Breach::Downgraded, Case { publisher: Some(publisher_id), number: None, subscriber });
         }
+        if complete {
+            self.tally.prevented += prevented;
+        }
         if missing.is_empty() || !complete {
             return;
         }
@@ -119,6 +130,10 @@ impl Judge {
         }
         if effective == 0 {
             return; // QoS 0 may be lost
+        }
+        if self.receivers[r].to_blame {
+            self.tally.prevented += missing.len();
+            return;
         }
         if let Some(excuse) = self.excuse_at_the_end(r, p) {
             return self.excused(excuse, missing.len());
@@ -265,8 +280,11 @@ impl Judge {
             Guarantee::Qos1 => publishes(1),
             Guarantee::Qos2 => publishes(2),
             Guarantee::Session => (0..self.promises.clients.len()).any(|c| self.is_persistent(c)),
-            Guarantee::Order | Guarantee::Payload | Guarantee::Routing | Guarantee::Protocol | Guarantee::Liveness => {
-                true
+            Guarantee::Protocol | Guarantee::Liveness => true,
+            // What programs under test publish of their own cannot be told apart, and is not judged by these.
+            Guarantee::Order | Guarantee::Payload | Guarantee::Routing => {
+                let marked = self.promises.groups.iter().any(|g| g.publishes.is_some());
+                marked || !self.promises.clients.iter().any(|c| c.under_test)
             }
             _ => self.oracles.iter().any(|o| o.guarantee() == guarantee),
         }

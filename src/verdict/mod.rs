@@ -4,6 +4,7 @@
 //! It consumes the trace as it happens; a history without incident costs a run or two per (publisher, receiver).
 
 mod arrivals;
+mod client;
 mod evidence;
 mod excuses;
 mod judgement;
@@ -62,6 +63,10 @@ struct Publisher {
     /// publisher itself may have changed their order.
     resent: Runs,
     overtaken: Runs,
+    /// The highest number that was sent on the present connection.
+    highest_here: Option<u32>,
+    /// Messages of a client under test that it did not send by the rules: what becomes of them says nothing about the broker.
+    blamed: Runs,
     /// Attempts of messages published more than once.
     attempts: BTreeMap<u32, u16>,
     /// The broker declares that nobody may publish on its topic, in a version in which it cannot say so.
@@ -85,6 +90,8 @@ struct Receiver {
     shared: bool,
     connected: bool,
     memory_lost: bool,
+    /// A client under test that does not let the broker hand it what is due.
+    to_blame: bool,
     /// Messages acknowledged, due and not delivered; and the most there ever were while it was away.
     owing: u64,
     most_queued: u64,
@@ -226,6 +233,7 @@ impl Judge {
                 self.sessions[c].greeted = event.seen;
             }
             What::Connected { reason: 0, session_present, expected_session } => {
+                self.publishers[c].highest_here = None;
                 self.connected(client, session_present, expected_session, event.seen);
             }
             What::SubscribeSent { filter } => self.subscribing(c, filter),
@@ -247,6 +255,7 @@ impl Judge {
             What::RepeatSuppressed { .. } => self.tally.suppressed += 1,
             What::ReleasedAgain { .. } => self.tally.released_again += 1,
             What::Protocol(breach) => self.protocol(client, breach),
+            What::Faulty { fault, number, .. } => self.faulty(client, fault, number),
             // The rest is for the further oracles.
             _ => {}
         }
@@ -270,6 +279,10 @@ impl Judge {
     fn sent(&mut self, c: usize, sent: Sent, seen: Instant) {
         let publisher = &mut self.publishers[c];
         let qos = usize::from(publisher.qos.min(2));
+        if publisher.highest_here.is_some_and(|highest| highest > sent.number) {
+            publisher.overtaken.insert(sent.number); // by its own publisher
+        }
+        publisher.highest_here = publisher.highest_here.max(Some(sent.number));
         if qos > 0 && !publisher.answered.contains(sent.number) && publisher.open.insert(sent.number) {
             if publisher.open.len() == 1 {
                 publisher.waits_since = seen;

@@ -6,7 +6,7 @@
 use super::evidence::Case;
 use super::roster::Roster;
 use super::rules::Breach;
-use super::{Judge, keep_alive, properties, retained, subscriptions, take_over, wills};
+use super::{Judge, client, keep_alive, properties, retained, subscriptions, take_over, wills};
 use crate::promise::{Guarantee, Phases, Promises};
 use crate::time::{Duration, Instant};
 use crate::trace::{Event, FaultKind, FaultMark, What};
@@ -92,6 +92,7 @@ impl Judge {
             subscriptions::Subscriptions::called_for(promises),
             properties::Properties::called_for(promises),
             properties::Expiry::called_for(promises),
+            client::Client::called_for(promises),
         ];
         all.into_iter().flatten().collect()
     }

@@ -1,6 +1,7 @@
 //! Every way a broker can break its word, with the rule in plain words and its statement numbers.
 
 use crate::promise::Guarantee;
+use crate::trace::ClientFault;
 
 /// A breach, by name.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -28,6 +29,7 @@ pub enum Breach {
     Stuck,
     Silent,
     Frozen,
+    Client(ClientFault),
     TopicAlias,
     PacketTooLarge,
     DollarTopic,
@@ -311,6 +313,7 @@ impl Breach {
                 &["MQTT-3.1.2-24", "MQTT-3.1.2-22"],
             ),
             Self::Flags => rule(G::Protocol, "illegal flags", "DUP is 0 at QoS 0", &["MQTT-3.3.1-2"]),
+            Self::Client(fault) => super::client::rule(fault),
             Self::Silent => rule(
                 G::Liveness,
                 "silent connection",

@@ -35,6 +35,8 @@ pub(super) struct Tally {
     pub excuses: BTreeMap<Excuse, u64>,
     /// Tails still on their way when the drain ended, by effective QoS.
     pub late: [u64; 3],
+    /// Deliveries that a client under test did not let the broker make.
+    pub prevented: u64,
     /// Hand-shakes that went on to the last moments of the drain.
     pub under_way: u64,
     pub lost_by_group: Vec<u64>,
