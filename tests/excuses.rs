@@ -238,6 +238,23 @@ fn a_kill_takes_what_the_broker_does_not_declare_to_keep() {
     killed(Durability::None, true).breaks(&[("lost", 3)]);
 }
 
+/// Back with what it knew some time before, it hands on once more what it had handed on since; nobody declared how long before.
+#[test]
+fn after_a_kill_a_broker_that_declares_nothing_may_hand_on_again_what_came_before_it() {
+    let again = |durability: Durability, strict: bool| {
+        let mut s = with_broker(2, 2, strict, BrokerPromises { durability, ..BrokerPromises::default() });
+        s.flow(0..2).get(1, 0, 2).get(1, 1, 2).fault(FaultKind::BrokerKill);
+        s.down(0).down(1).wait(1_000).up(0, true, true).up(1, true, true).get(1, 0, 2).flow(2..3).get(1, 2, 2);
+        s
+    };
+    again(Durability::Unknown, false).holds();
+    again(Durability::Unknown, true).breaks(&[("duplicated", 1)]);
+    again(Durability::Always, false).breaks(&[("duplicated", 1)]);
+    // Once for each kill, and not what was published after it.
+    again(Durability::Unknown, false).get(1, 0, 2).breaks(&[("duplicated", 1)]);
+    again(Durability::Unknown, false).get(1, 2, 2).breaks(&[("duplicated", 1)]);
+}
+
 #[test]
 fn a_kill_takes_what_is_younger_than_declared_and_nothing_else() {
     let within = |secs: u64| killed(Durability::Within(Duration::from_secs(secs)), false);

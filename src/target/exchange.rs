@@ -192,11 +192,33 @@ fn id(number: u16) -> PacketId {
     PacketId::new(number).expect("numbers from 1")
 }
 
-/// Sends one message through the broker; what came, in words.
+/// Sends one message through the broker; what came, in words. A broker that closes a connection may have a second and a third try, as
+/// it has from any client; the words tell.
 ///
 /// # Errors
 /// What went wrong, in words.
 pub fn exchange(target: &Target, qos: u8) -> Result<String, String> {
+    let (words, before) = patiently(|| exchange_once(target, qos))?;
+    Ok(match before {
+        None => words,
+        Some(why) => format!("{words}, not at once: {why}"),
+    })
+}
+
+/// Tries up to three times; what came of it, and why it did not come at once.
+fn patiently<T>(mut attempt: impl FnMut() -> Result<T, String>) -> Result<(T, Option<String>), String> {
+    let mut before = None;
+    for _ in 0..2 {
+        match attempt() {
+            Ok(done) => return Ok((done, before)),
+            Err(why) => before = Some(why),
+        }
+        ready::pause(Duration::from_millis(500));
+    }
+    attempt().map(|done| (done, before))
+}
+
+fn exchange_once(target: &Target, qos: u8) -> Result<String, String> {
     let endpoint = target.endpoints.usual();
     let topic = format!("squall/check/{}/{qos}", mark());
     let mut subscriber = Client::connect(endpoint, &format!("squall-check-s{}", mark()), true)?;
@@ -273,9 +295,13 @@ pub fn kill_with_owed(target: &mut Target, count: u16) -> Result<Owed, TargetErr
     let subscriber = format!("squall-owed-s{}", mark());
     let wanted = target.promises.max_qos.unwrap_or(2);
     let endpoint = target.endpoints.usual().clone();
-    let mut client = Client::connect(&endpoint, &subscriber, false).map_err(at("the subscriber"))?;
-    let qos = client.subscribe(&topic, wanted).map_err(at("the subscriber"))?;
-    client.leave();
+    let subscribe = || {
+        let mut client = Client::connect(&endpoint, &subscriber, false)?;
+        let qos = client.subscribe(&topic, wanted)?;
+        client.leave();
+        Ok(qos)
+    };
+    let (qos, _) = patiently(subscribe).map_err(at("the subscriber"))?;
     let publisher = format!("squall-owed-p{}", mark());
     let mut publisher = Client::connect(&endpoint, &publisher, true).map_err(at("the publisher"))?;
     for number in 1..=count {

@@ -89,7 +89,7 @@ impl Judge {
         let pair = receiver.pairs.get_mut(&index(p)).expect("receiver_of found it");
         let (low, high) = allowed_qos(publisher.qos, pair, &receiver.bounds);
         let first = !pair.has(d.number);
-        let attempts = publisher.attempts.get(&d.number).copied().unwrap_or(1);
+        let attempts = publisher.attempts(d.number);
         // A message published anew, or sent again after a later one was answered, was put behind others by its publisher. Published 1
         // and granted 0, each sending is handed on, and any copy may be lost: 2, (1, 2) is the second copy of 1 and the first of 2.
         let twice_at_0 = d.qos == 0 && publisher.qos == 1 && publisher.resent.contains(d.number);
@@ -119,7 +119,7 @@ impl Judge {
             receiver.owing -= 1;
         }
         let paths = u64::from((pair.filters & receiver.asked).count_ones()).max(1);
-        let too_many = copy > paths * u64::from(attempts) && !publisher.blamed.contains(d.number);
+        let too_many = copy > paths * attempts && !publisher.blamed.contains(d.number);
         Copy { wrong_qos: d.qos < low || d.qos > high, out_of_order, too_many }
     }
 

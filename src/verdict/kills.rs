@@ -2,7 +2,7 @@
 
 use super::evidence::Case;
 use super::runs::Runs;
-use super::{Judge, index};
+use super::{Judge, Publisher, index};
 use crate::promise::Durability;
 use crate::time::{Duration, Instant};
 use crate::trace::{ClientId, Event, FaultKind, FaultMark, What};
@@ -21,6 +21,14 @@ pub(super) struct Kills {
     /// For a broker that keeps all but the youngest: messages that something happened to, by time, and whether that was an
     /// acknowledgement.
     young: VecDeque<(Instant, ClientId, u32, bool)>,
+}
+
+impl Publisher {
+    /// How often a message may have been handed to brokers that did not know it: by the publisher, and by kills.
+    pub(super) fn attempts(&self, number: u32) -> u64 {
+        let published = self.attempts.get(&number).copied().unwrap_or(1);
+        u64::from(published) + self.may_return.iter().filter(|next| number < **next).count() as u64
+    }
 }
 
 impl Judge {
@@ -84,7 +92,13 @@ impl Judge {
         for at in due {
             match self.promises.broker.durability {
                 Durability::Within(young) => self.take_the_young(at - young),
-                _ => (0..self.receivers.len()).for_each(|r| self.excuse_all(r, self.kill_excuse())),
+                durability => {
+                    (0..self.receivers.len()).for_each(|r| self.excuse_all(r, self.kill_excuse()));
+                    // It may have come back with what it knew some time before: nobody said how long before.
+                    if durability == Durability::Unknown {
+                        self.publishers.iter_mut().for_each(|p| p.may_return.push(p.next));
+                    }
+                }
             }
         }
     }

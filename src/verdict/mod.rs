@@ -69,6 +69,8 @@ struct Publisher {
     blamed: Runs,
     /// Attempts of messages published more than once.
     attempts: BTreeMap<u32, u16>,
+    /// At each kill of a broker that declares nothing: the number of the next message. What is below may come once more.
+    may_return: Vec<u32>,
     /// The broker declares that nobody may publish on its topic, in a version in which it cannot say so.
     denied: bool,
     /// When what is not acknowledged yet was sent first; kept only where messages expire.
