@@ -9,25 +9,12 @@ use std::sync::Arc;
 const MS: Duration = Duration::from_millis(1);
 
 fn direction(delay: u32, loss: f64) -> Direction {
-    Direction {
-        rate: None,
-        overhead: 0,
-        delay: MS * delay,
-        jitter: Jitter::None,
-        reorder: false,
-        loss: if loss > 0.0 { Loss::Bernoulli(loss) } else { Loss::None },
-        queue: None,
-    }
+    let loss = if loss > 0.0 { Loss::Bernoulli(loss) } else { Loss::None };
+    Direction { delay: MS * delay, loss, ..Direction::PERFECT }
 }
 
 fn spec(delay: u32, loss: f64) -> LinkSpec {
-    LinkSpec {
-        up: direction(delay, loss),
-        down: direction(delay, loss),
-        half_duplex: false,
-        mtu: 1500,
-        outages: vec![],
-    }
+    LinkSpec { up: direction(delay, loss), down: direction(delay, loss), ..LinkSpec::PERFECT }
 }
 
 /// A link whose gateway accepts every connection at once.

@@ -95,6 +95,9 @@ fn one_mistake_is_one_problem_with_its_place() {
             "exclude",
         ),
         (link("loss = { gilbert_elliott = { into_bad = \"0 %\", out_of_bad = \"9 %\" } }"), "\"0 %\"", "above 0"),
+        (link("up = { trace = { csv = \"nowhere.csv\" } }"), "\"nowhere.csv\"", "cannot be read"),
+        (link("up = { duty_cycle = \"0 %\" }"), "\"0 %\"", "0.01 %"),
+        (link("sleep = { awake = \"1 s\", every = \"2 s\", window = \"2 s\" }"), "\"2 s\"", "shorter"),
         (link("jitter = { uniform = \"1 s\", normal = \"1 s\" }"), "{ uniform = \"1 s\", normal = \"1 s\" }", "one of"),
         (publish("every = \"1 s\", poisson = \"2/s\""), "\"2/s\"", "exclude"),
         (subscriber("filters = []"), "[]", "filter"),
@@ -281,6 +284,35 @@ fn settings_of_both_directions_stand_for_each() {
     assert_eq!((spec.up.jitter, spec.down.jitter), (jitter, jitter));
     let outage = |at| Outage { at: Instant::from_millis(at), lasts: Duration::from_secs(1) };
     assert_eq!(spec.outages, [outage(2000), outage(9000)]);
+}
+
+/// Everything that a link can be told: read, explained, and written as it was read.
+#[test]
+fn every_setting_of_a_link_is_read_explained_and_written() {
+    let folder = std::env::temp_dir().join(format!("squall-links-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder");
+    std::fs::write(folder.join("site.csv"), "time,rate\n0,9000\n5,0\n").expect("writable");
+    std::fs::write(folder.join("cell"), "3\n9\n").expect("writable");
+    let text = link(
+        "queue_packets = 9\nduplicate = \"1 %\"\ncorrupt = \"0.5 %\"\nhalf_duplex = true\nsleep = { awake = \"10 s\", every = \"20.48 s\" }\nup = { duty_cycle = \"10 %\", trace = { csv = \"site.csv\" }, loss = { four_state = { p13 = \"1 %\", p31 = \"20 %\", p32 = \"10 %\", p23 = \"30 %\", p14 = \"0.5 %\" } } }\ndown = { trace = { mahimahi = \"cell\" }, queue = \"4 KiB\", overhead = \"8 B\", reorder = true, jitter = { pareto = \"5 ms\" } }",
+    );
+    let name = folder.join("t.toml").display().to_string();
+    let s = parse(&name, &text).unwrap_or_else(|e| panic!("{}", e.render(false)));
+    let spec = &s.fleets[0].device.link.as_ref().expect("a link").spec;
+    assert_eq!((spec.up.queue_packets, spec.down.queue_packets, spec.up.duplicate), (Some(9), Some(9), 0.01));
+    assert_eq!(spec.sleep.expect("it sleeps").window, Duration::from_millis(2_560));
+    let told = explain::explain(&s);
+    for words in ["1 % arrive twice", "10 % of the time at most", "site.csv", "listens every 20.48 s", "9 packets"] {
+        assert!(told.contains(words), "{words:?} is not in\n{told}");
+    }
+    let written = squall::scenario::write::write(&s);
+    let again = parse("elsewhere.toml", &written).unwrap_or_else(|e| panic!("{}", e.render(false)));
+    assert_eq!(again.fleets[0].device.link.as_ref().expect("a link").spec, *spec, "{written}");
+    // Mistakes in a recording are told with its line.
+    std::fs::write(folder.join("site.csv"), "time,rate\n0,9000\n5,fast\n").expect("writable");
+    let errors = parse(&name, &text).expect_err("a mistake").render(false);
+    assert!(errors.contains("line 3 of site.csv"), "{errors}");
+    std::fs::remove_dir_all(&folder).expect("there");
 }
 
 /// The explanation's bytes are those that the codec writes, in both versions and at every QoS.

@@ -8,7 +8,7 @@ use crate::scenario::explain::one_way;
 /// Arguments of `squall links`.
 #[derive(clap::Args)]
 pub(super) struct Args {
-    /// Explain this preset, with the source of each number
+    /// Explain this preset, with the source of each number; or "traces": the formats of recorded links
     name: Option<String>,
 }
 
@@ -17,6 +17,10 @@ pub(super) fn run(args: &Args) -> u8 {
         list();
         return exit::OK;
     };
+    if name == "traces" {
+        print!("{TRACES}");
+        return exit::OK;
+    }
     if let Some(preset) = profile::all().iter().find(|p| p.name == name) {
         explain(preset);
         return exit::OK;
@@ -29,6 +33,19 @@ pub(super) fn run(args: &Args) -> u8 {
     eprintln!("  presets: {}", names.join(", "));
     exit::USAGE
 }
+
+const TRACES: &str = r#"Recorded links, in a scenario: [link.mine] up = { trace = { csv = "site.csv" } }
+
+  csv        a header line, then a line for each change; an empty cell leaves the link's own setting
+                 time,rate,delay,loss
+                 0,62000,400,0.01
+                 12.5,9000,,0.2
+             time in s from 0 on, ascending; rate in bit/s (0: nothing moves); delay in ms; loss from 0 to 1
+             the last line holds as long as the one before it, then the trace begins again
+  mahimahi   a time in whole ms a line, each an opportunity for 1,504 bytes; the last is when it begins again
+
+Files are looked for beside the scenario's. What a trace does not tell (jitter, queue, ...) is the link's own.
+"#;
 
 fn list() {
     println!(

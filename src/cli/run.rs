@@ -5,6 +5,7 @@ use crate::clock::Clock;
 use crate::link::Engine;
 use crate::netns::{self, Networks};
 use crate::report::{self, Report, ScenarioInfo, TargetInfo, TargetKind};
+use crate::run::captures::Captures;
 use crate::run::{Outcome, Progress, Settings, load_loops};
 use crate::scenario::model::{FaultAction, Scenario};
 use crate::scenario::{self, explain};
@@ -47,6 +48,9 @@ pub(super) struct Args {
     /// Who speaks TCP on links, instead of the file's engine
     #[arg(long, value_name = "NAME", value_parser = engine_named)]
     engine: Option<Engine>,
+    /// Write the packets of this sensor's link, or of a whole fleet's, to packets.pcapng (Wireshark opens it)
+    #[arg(long, value_name = "SENSOR")]
+    pcap: Vec<String>,
     #[command(flatten)]
     way: super::way::WayArgs,
 }
@@ -63,6 +67,13 @@ pub(super) fn run(args: &Args) -> u8 {
         return code;
     }
     scenario.engine = args.engine.unwrap_or(scenario.engine);
+    let captures = match Captures::of(&args.pcap, &scenario) {
+        Ok(captures) => captures,
+        Err(why) => {
+            eprintln!("squall: --pcap: {why}");
+            return exit::USAGE;
+        }
+    };
     // The folder first: a run whose report cannot be written is not worth its load.
     let folder = match report::create_folder(&args.out, &scenario.name) {
         Ok(folder) => folder,
@@ -71,7 +82,7 @@ pub(super) fn run(args: &Args) -> u8 {
             return exit::USAGE;
         }
     };
-    match conduct(args, &scenario, &folder) {
+    match conduct(args, &scenario, &captures, &folder) {
         Ok(code) => code,
         Err(error) => {
             let code = target_error(&error);
@@ -92,7 +103,7 @@ fn only_in_virtual_time(scenario: &Scenario) -> Result<(), u8> {
     Ok(())
 }
 
-fn conduct(args: &Args, scenario: &Scenario, folder: &Path) -> Result<u8, TargetError> {
+fn conduct(args: &Args, scenario: &Scenario, captures: &Captures, folder: &Path) -> Result<u8, TargetError> {
     let seed = args.seed.unwrap_or(scenario.seed);
     let load = explain::load(scenario);
     let load = format!("about {:.0} messages, {:.0} a second, from {} clients", load.messages, load.rate, load.clients);
@@ -106,18 +117,21 @@ fn conduct(args: &Args, scenario: &Scenario, folder: &Path) -> Result<u8, Target
         eprintln!("note: {note}");
     }
     let stop = watch_signals();
-    let started = Clock::wall_nanos() / 1_000_000_000;
+    let epoch = Clock::wall_nanos();
+    let started = epoch / 1_000_000_000;
     let settings = Settings {
         seed,
         loops: args.loops,
         strict: args.strict,
         folder: Some(folder.to_owned()),
+        captures: captures.clone(),
         ..Settings::default()
     };
     let mut display = Display::new();
     let mut outcome =
         crate::run::run(scenario, &mut target, settings, |p| display.show(p), || stop.load(Ordering::Relaxed))?;
     display.clear();
+    outcome.notes.extend(captures.write(&folder.join("packets.pcapng"), epoch));
     outcome.notes.extend(args.way.notes());
     target.stop();
     outcome.notes.extend(target.note.clone());
@@ -301,6 +315,9 @@ fn again(args: &Args, seed: u64) -> String {
     if let Some(engine) = args.engine {
         command.push_str(" --engine ");
         command.push_str(engine.name());
+    }
+    for name in &args.pcap {
+        command.push_str(&format!(" --pcap {name}"));
     }
     if args.remote {
         command.push_str(" --remote");

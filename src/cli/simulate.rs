@@ -4,6 +4,7 @@ use super::run::{Display, Story, engine, tell, watch_signals};
 use super::{colour, exit};
 use crate::broker::defects::Strike;
 use crate::report::{self, TargetInfo, TargetKind};
+use crate::run::captures::Captures;
 use crate::scenario::{self, units};
 use crate::simulate::{self, Durable, Settings};
 use crate::time::Duration;
@@ -34,6 +35,9 @@ pub(super) struct Args {
     /// The broker keeps what it knew: over an orderly restart alone, or always (over a kill too)
     #[arg(long, value_name = "WHEN", num_args = 0..=1, require_equals = true, default_missing_value = "always", value_parser = durable)]
     durable: Option<Durable>,
+    /// Write the packets of this sensor's link, or of a whole fleet's, to packets.pcapng (Wireshark opens it)
+    #[arg(long, value_name = "SENSOR")]
+    pcap: Vec<String>,
 }
 
 fn durable(text: &str) -> Result<Durable, String> {
@@ -59,6 +63,13 @@ pub(super) fn run(args: &Args) -> u8 {
     if let Err(code) = super::run::only_in_real_time(&scenario) {
         return code;
     }
+    let captures = match Captures::of(&args.pcap, &scenario) {
+        Ok(captures) => captures,
+        Err(why) => {
+            eprintln!("squall: --pcap: {why}");
+            return exit::USAGE;
+        }
+    };
     let folder = match report::create_folder(&args.out, &scenario.name) {
         Ok(folder) => folder,
         Err(error) => {
@@ -74,14 +85,16 @@ pub(super) fn run(args: &Args) -> u8 {
         service: args.service,
         durable: args.durable.unwrap_or_default(),
         threads: std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
+        captures: captures.clone(),
     };
     let stop = watch_signals();
     let mut display = Display::by_wall_clock();
-    let outcome = simulate::simulate(&scenario, &settings, |p| {
+    let mut outcome = simulate::simulate(&scenario, &settings, |p| {
         display.show(p);
         stop.load(Ordering::Relaxed) == 0
     });
     display.clear();
+    outcome.notes.extend(captures.write(&folder.join("packets.pcapng"), 0));
     let story = Story {
         file: &args.file,
         scenario: &scenario,
@@ -112,6 +125,9 @@ fn again(args: &Args, seed: u64) -> String {
         Some(Durable::Always) => command.push_str(" --durable"),
         Some(Durable::Restart) => command.push_str(" --durable=restart"),
         _ => {}
+    }
+    for name in &args.pcap {
+        command.push_str(&format!(" --pcap {name}"));
     }
     if !args.service.is_zero() {
         command.push_str(&format!(" --service \"{}\"", units::show(args.service)));

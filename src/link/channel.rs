@@ -1,9 +1,11 @@
 //! One direction of a link: what happens to each IP packet, and when it arrives.
 
-use super::spec::{Direction, Jitter, Loss, Outage};
+use super::loss::Losses;
+use super::spec::{Direction, Jitter, Outage, Sleep};
+use super::trace::{Cursor, Step};
 use crate::measure::summary::Wire;
 use crate::seed::Stream;
-use crate::time::{Duration, Instant};
+use crate::time::{Duration, Instant, nanos};
 use crate::trace::LinkLoss;
 use std::collections::VecDeque;
 
@@ -19,9 +21,9 @@ pub(super) struct Channel {
     /// Packets on their way, by time of arrival, then order of sending.
     flying: VecDeque<(Instant, Vec<u8>)>,
     last_arrival: Instant,
-    bad: bool,
-    /// Gilbert-Elliott in time: when the present sojourn ends.
-    sojourn_until: Instant,
+    loss: Losses,
+    cursor: Cursor,
+    dozing: Option<Box<Dozing>>,
     /// By sensor port: the highest sequence number sent.
     highest: Vec<(u16, u32)>,
     pub wire: Wire,
@@ -30,29 +32,42 @@ pub(super) struct Channel {
     pub losses: Vec<(Instant, LinkLoss, u32)>,
 }
 
+/// A receiver whose radio sleeps, and what waits for it to listen.
+#[derive(Debug)]
+struct Dozing {
+    sleep: Sleep,
+    /// When its paging windows begin, modulo their distance.
+    phase: Duration,
+    listens_until: Instant,
+    held: VecDeque<Vec<u8>>,
+    /// The time of the last thing that was done: what is due at once is due then.
+    now: Instant,
+}
+
+impl Dozing {
+    /// When it listens next, from `at` on; `FAR` if only after it spoke.
+    fn listens_at(&self, at: Instant) -> Instant {
+        let Some(every) = self.sleep.every.filter(|_| at >= self.listens_until) else {
+            return if at < self.listens_until { at } else { Instant::FAR };
+        };
+        let (every, window, phase) = (nanos(every).max(1), nanos(self.sleep.window), nanos(self.phase));
+        let within = (at.as_nanos() + every - phase) % every;
+        if within < window { at } else { at + Duration::from_nanos(every - within) }
+    }
+}
+
 impl Channel {
     pub fn new(spec: Direction, mut stream: Stream) -> Self {
-        let (bad, sojourn_until) = match spec.loss {
-            Loss::GilbertElliottTime { good, bad, .. } => {
-                let share = bad.as_secs_f64() / (good + bad).as_secs_f64();
-                let is_bad = stream.chance(share);
-                let length = stream.exponential(if is_bad { bad } else { good });
-                (is_bad, Instant::ZERO + length)
-            }
-            Loss::GilbertElliott { into_bad, out_of_bad, .. } => {
-                (stream.chance(into_bad / (into_bad + out_of_bad).max(f64::MIN_POSITIVE)), Instant::FAR)
-            }
-            _ => (false, Instant::FAR),
-        };
         Self {
+            loss: Losses::new(spec.loss, &mut stream),
             spec,
             stream,
             busy_until: Instant::ZERO,
             waiting: VecDeque::new(),
             flying: VecDeque::new(),
             last_arrival: Instant::ZERO,
-            bad,
-            sojourn_until,
+            cursor: Cursor::default(),
+            dozing: None,
             highest: Vec::new(),
             wire: Wire::default(),
             healed: false,
@@ -60,19 +75,70 @@ impl Channel {
         }
     }
 
-    /// When the next packet arrives.
+    /// The same, towards a receiver whose radio sleeps.
+    pub fn sleeping(mut self, sleep: Option<Sleep>) -> Self {
+        self.dozing = sleep.map(|sleep| {
+            let phase = self.stream.duration_below(sleep.every.unwrap_or(Duration::ZERO));
+            let listens_until = Instant::ZERO + sleep.awake;
+            Box::new(Dozing { sleep, phase, listens_until, held: VecDeque::new(), now: Instant::ZERO })
+        });
+        self
+    }
+
+    /// The receiver sent something itself at `now`: it listens for a while.
+    pub fn receiver_spoke(&mut self, now: Instant) {
+        if let Some(d) = &mut self.dozing {
+            d.now = now;
+            d.listens_until = d.listens_until.max(now + d.sleep.awake);
+        }
+    }
+
+    /// When what waits for the receiver's radio can be sent; `FAR` if nothing waits, or nobody knows when.
+    fn release_at(&self) -> Instant {
+        match &self.dozing {
+            Some(d) if !d.held.is_empty() => {
+                if self.healed {
+                    d.now
+                } else {
+                    d.listens_at(d.now)
+                }
+            }
+            _ => Instant::FAR,
+        }
+    }
+
+    /// Sends what waited for the receiver's radio, if that listens by `now`.
+    pub fn release(&mut self, outages: &[Outage], mut air: Option<&mut Instant>, now: Instant) {
+        while self.release_at() <= now {
+            let Some(packet) = self.dozing.as_mut().and_then(|d| {
+                d.now = now;
+                d.held.pop_front()
+            }) else {
+                return;
+            };
+            self.transmit(packet, outages, air.as_deref_mut(), now);
+        }
+    }
+
+    /// When something is due: a packet arrives, or what waits for the receiver's radio can be sent.
     pub fn next_arrival(&self) -> Option<Instant> {
-        self.flying.front().map(|(at, _)| *at)
+        let release = self.release_at();
+        let arrival = self.flying.front().map(|(at, _)| *at);
+        if release < Instant::FAR { Some(arrival.map_or(release, |a| a.min(release))) } else { arrival }
     }
 
     /// The packet that has arrived by `now`.
     pub fn arrived(&mut self, now: Instant) -> Option<Vec<u8>> {
-        if self.next_arrival()? <= now { self.flying.pop_front().map(|(_, packet)| packet) } else { None }
+        if self.flying.front()?.0 > now {
+            return None;
+        }
+        self.receiver_spoke(now); // hearing keeps its radio awake as speaking does
+        self.flying.pop_front().map(|(_, packet)| packet)
     }
 
     /// True if nothing is on its way.
     pub fn is_idle(&self) -> bool {
-        self.flying.is_empty()
+        self.flying.is_empty() && self.dozing.as_ref().is_none_or(|d| d.held.is_empty())
     }
 
     /// Takes a packet from the sender at `now`. `air` is when the radio that both directions share is free (half duplex).
@@ -85,7 +151,7 @@ impl Channel {
         air: Option<&mut Instant>,
         now: Instant,
     ) -> Option<Vec<u8>> {
-        let length = u32::try_from(packet.len()).expect("IP packets have 65,535 bytes at most");
+        let length = length(&packet);
         self.wire.packets += 1;
         self.wire.bytes += u64::from(length);
         self.count_retransmission(&packet, sensor_port_at);
@@ -94,18 +160,41 @@ impl Channel {
             self.note_loss(&packet, LinkLoss::Queue, now);
             return Some(packet);
         }
+        if let Some(d) = self.dozing.as_mut().filter(|_| !self.healed) {
+            d.now = now;
+            if !d.held.is_empty() || d.listens_at(now) > now {
+                d.held.push_back(packet);
+                return None;
+            }
+        }
+        self.transmit(packet, outages, air, now)
+    }
+
+    /// Puts a packet on the air; gives its buffer back if it was lost.
+    fn transmit(
+        &mut self,
+        mut packet: Vec<u8>,
+        outages: &[Outage],
+        air: Option<&mut Instant>,
+        now: Instant,
+    ) -> Option<Vec<u8>> {
+        let length = length(&packet);
         let start = now.max(self.busy_until).max(air.as_ref().map_or(Instant::ZERO, |a| **a));
-        let serialised = start + self.serialisation(length);
-        self.busy_until = serialised;
+        let serialised = self.serialised(length, start);
+        self.busy_until = self.rested(start, serialised);
         if let Some(air) = air {
             *air = serialised;
         }
-        self.wire.airtime += crate::time::nanos(serialised.since(start));
+        self.wire.airtime += nanos(serialised.since(start));
         if serialised > now {
             self.waiting.push_back((serialised, length));
         }
-        let lost = self.draw_loss(start); // drawn for each packet, whatever else befalls it
-        let delay = self.draw_delay();
+        // Drawn for each packet, whatever else befalls it.
+        let step = self.spec.trace.as_ref().and_then(|t| t.step(start));
+        let lost = self.draw_loss(step, start);
+        let delay = self.draw_delay(step);
+        let twice = self.spec.duplicate > 0.0 && self.stream.chance(self.spec.duplicate);
+        let corrupt = self.spec.corrupt > 0.0 && self.stream.chance(self.spec.corrupt);
         if !self.healed && outages.iter().any(|o| o.at <= serialised && start < o.at + o.lasts) {
             self.wire.outage_drops += 1;
             self.note_loss(&packet, LinkLoss::Outage, now);
@@ -116,12 +205,21 @@ impl Channel {
             self.note_loss(&packet, LinkLoss::Random, now);
             return Some(packet);
         }
+        if corrupt && !self.healed {
+            self.wire.corrupted += 1;
+            self.note_loss(&packet, LinkLoss::Random, now); // its receiver's checksum drops it
+            self.flip(&mut packet);
+        }
         let mut arrival = serialised + delay;
         if !self.spec.reorder {
             arrival = arrival.max(self.last_arrival);
         }
         self.last_arrival = self.last_arrival.max(arrival);
         let place = self.flying.iter().rposition(|(at, _)| *at <= arrival).map_or(0, |p| p + 1);
+        if twice && !self.healed {
+            self.wire.duplicated += 1;
+            self.flying.insert(place, (arrival, packet.clone()));
+        }
         self.flying.insert(place, (arrival, packet));
         None
     }
@@ -134,47 +232,55 @@ impl Channel {
         }
     }
 
-    /// Time on the air of a packet of `length` bytes.
-    fn serialisation(&self, length: u32) -> Duration {
-        let bits = u64::from(length + u32::from(self.spec.overhead)) * 8;
-        self.spec.rate.map_or(Duration::ZERO, |rate| Duration::from_nanos((bits * 1_000_000_000).div_ceil(rate.max(1))))
+    /// When a packet of `length` bytes that begins at `start` is wholly on the air.
+    fn serialised(&mut self, length: u32, start: Instant) -> Instant {
+        let bytes = u64::from(length + u32::from(self.spec.overhead));
+        if let Some(trace) = &self.spec.trace {
+            return trace.sent(bytes, start, self.spec.rate, &mut self.cursor);
+        }
+        let nanos = |rate: u64| (bytes * 8 * 1_000_000_000).div_ceil(rate.max(1));
+        start + self.spec.rate.map_or(Duration::ZERO, |rate| Duration::from_nanos(nanos(rate)))
+    }
+
+    /// When a transmitter that was on the air until then may be so again.
+    fn rested(&self, start: Instant, serialised: Instant) -> Instant {
+        if self.spec.duty_cycle >= 1.0 {
+            return serialised;
+        }
+        serialised + serialised.since(start).mul_f64(1.0 / self.spec.duty_cycle - 1.0)
     }
 
     fn fits_queue(&mut self, length: u32, now: Instant) -> bool {
         while self.waiting.front().is_some_and(|(until, _)| *until <= now) {
             self.waiting.pop_front();
         }
-        let Some(limit) = self.spec.queue else { return true };
-        let used: u32 = self.waiting.iter().map(|(_, length)| length).sum();
-        used + length <= limit
+        if self.spec.queue.is_none() && self.spec.queue_packets.is_none() {
+            return true;
+        }
+        let held = self.dozing.iter().flat_map(|d| d.held.iter().map(|p| self::length(p)));
+        let lengths = self.waiting.iter().map(|(_, length)| *length).chain(held);
+        let (packets, bytes) = lengths.fold((0, 0), |(n, sum), length| (n + 1, sum + length));
+        self.spec.queue.is_none_or(|most| bytes + length <= most)
+            && self.spec.queue_packets.is_none_or(|most| packets < most)
     }
 
-    fn draw_loss(&mut self, at: Instant) -> bool {
-        match self.spec.loss {
-            Loss::None => false,
-            Loss::Bernoulli(p) => self.stream.chance(p),
-            Loss::GilbertElliott { into_bad, out_of_bad, loss_in_good, loss_in_bad } => {
-                // The loss is drawn from the state before the transition, as netem does.
-                let lost = self.stream.chance(if self.bad { loss_in_bad } else { loss_in_good });
-                if self.stream.chance(if self.bad { out_of_bad } else { into_bad }) {
-                    self.bad = !self.bad;
-                }
-                lost
-            }
-            Loss::GilbertElliottTime { good, bad, loss_in_good, loss_in_bad } => {
-                while self.sojourn_until <= at {
-                    self.bad = !self.bad;
-                    let length = self.stream.exponential(if self.bad { bad } else { good });
-                    self.sojourn_until += length.max(Duration::from_nanos(1));
-                }
-                self.stream.chance(if self.bad { loss_in_bad } else { loss_in_good })
-            }
+    fn draw_loss(&mut self, step: Option<Step>, at: Instant) -> bool {
+        match step.and_then(|s| s.loss) {
+            Some(share) => self.stream.chance(share),
+            None => self.loss.draw(at, &mut self.stream),
         }
     }
 
+    /// Flips one bit: every bit of an IPv4 packet with TCP is under a checksum.
+    fn flip(&mut self, packet: &mut [u8]) {
+        let bit = self.stream.below(packet.len() as u64 * 8);
+        let at = usize::try_from(bit / 8).expect("within the packet");
+        packet[at] ^= 1 << (bit % 8);
+    }
+
     /// Propagation and jitter; never below zero.
-    fn draw_delay(&mut self) -> Duration {
-        let delay = self.spec.delay;
+    fn draw_delay(&mut self, step: Option<Step>) -> Duration {
+        let delay = step.and_then(|s| s.delay).unwrap_or(self.spec.delay);
         match self.spec.jitter {
             Jitter::None => delay,
             Jitter::Uniform(max) => delay + self.stream.duration_below(max + Duration::from_nanos(1)),
@@ -225,4 +331,8 @@ fn segment(packet: &[u8]) -> Option<(u32, u8)> {
     let tcp = rest.get(..20)?;
     let data = total.saturating_sub(20 + usize::from(tcp[12] >> 4) * 4);
     Some((u32::try_from(data).unwrap_or(0), tcp[13]))
+}
+
+fn length(packet: &[u8]) -> u32 {
+    u32::try_from(packet.len()).expect("IP packets have 65,535 bytes at most")
 }

@@ -1,5 +1,6 @@
 //! Both directions of one sensor's link, without the stacks at its ends.
 
+use super::capture::Tap;
 use super::channel::Channel;
 use super::spec::LinkSpec;
 use crate::measure::summary::WireCost;
@@ -18,6 +19,7 @@ pub struct Channels {
     down: Channel,
     /// When the shared radio is free (half duplex).
     air: Instant,
+    tap: Option<Tap>,
 }
 
 impl Channels {
@@ -26,23 +28,34 @@ impl Channels {
     pub fn new(spec: Arc<LinkSpec>, up: Stream, down: Stream) -> Self {
         Self {
             up: Channel::new(spec.up.clone(), up),
-            down: Channel::new(spec.down.clone(), down),
+            down: Channel::new(spec.down.clone(), down).sleeping(spec.sleep),
             air: Instant::ZERO,
+            tap: None,
             spec,
         }
+    }
+
+    /// Writes down from here on what passes at the sensor's end.
+    pub fn capture(&mut self, tap: Tap) {
+        self.tap = Some(tap);
     }
 
     /// When the next packet arrives at either end; `FAR` if none is on its way.
     #[must_use]
     pub fn next_arrival(&self) -> Instant {
-        let arrival = |c: &Channel| c.next_arrival().unwrap_or(Instant::FAR);
-        arrival(&self.up).min(arrival(&self.down))
+        [self.up.next_arrival(), self.down.next_arrival()].into_iter().flatten().min().unwrap_or(Instant::FAR)
     }
 
     /// Takes a packet from the sensor; gives its buffer back if it was lost.
     pub fn offer_up(&mut self, packet: Vec<u8>, now: Instant) -> Option<Vec<u8>> {
+        if let Some(tap) = &self.tap {
+            tap.record(&packet, now);
+        }
         let air = self.spec.half_duplex.then_some(&mut self.air);
-        self.up.offer(packet, 0, &self.spec.outages, air, now)
+        let lost = self.up.offer(packet, 0, &self.spec.outages, air, now);
+        self.down.receiver_spoke(now);
+        self.release(now);
+        lost
     }
 
     /// Takes a packet for the sensor; gives its buffer back if it was lost.
@@ -56,9 +69,20 @@ impl Channels {
         self.up.arrived(now)
     }
 
+    /// What waited for the sensor's radio is sent, once that listens.
+    fn release(&mut self, now: Instant) {
+        let air = self.spec.half_duplex.then_some(&mut self.air);
+        self.down.release(&self.spec.outages, air, now);
+    }
+
     /// A packet for the sensor that has arrived by `now`.
     pub fn arrived_down(&mut self, now: Instant) -> Option<Vec<u8>> {
-        self.down.arrived(now)
+        self.release(now);
+        let packet = self.down.arrived(now)?;
+        if let Some(tap) = &self.tap {
+            tap.record(&packet, now);
+        }
+        Some(packet)
     }
 
     /// From here on nothing is lost and there is no outage; rate and delay stay.

@@ -5,15 +5,18 @@
 //! smoltcp stacks (the runner joins its gateway end to a kernel socket, virtual time to the broker's core); [`OpenPath`] ends in
 //! packets, for a kernel to answer; [`Channels`] are the link alone, between two kernels.
 
+pub mod capture;
 mod channel;
 mod channels;
 mod engine;
+mod loss;
 mod open;
 mod path;
 pub mod profile;
 mod sensor;
 pub mod spec;
 mod stack;
+pub mod trace;
 
 pub use channels::Channels;
 pub use engine::{Engine, SensorSide};

@@ -55,6 +55,13 @@ impl OpenPath {
     }
 }
 
+impl OpenPath {
+    /// Writes down from here on what passes at the sensor's end.
+    pub fn capture(&mut self, tap: super::capture::Tap) {
+        self.channels.capture(tap);
+    }
+}
+
 impl SensorSide for OpenPath {
     fn next_deadline(&self) -> Option<Instant> {
         let at = self.channels.next_arrival().min(self.sensor.stack.due);

@@ -1,10 +1,11 @@
 //! One sensor's link, end to end: sensor-side stack, two channels, gateway-side stack.
 
 use super::SensorSide;
+use super::capture::Tap;
 use super::channels::Channels;
 use super::sensor::{SensorEnd, SensorState};
 use super::spec::LinkSpec;
-use super::stack::{GATEWAY, PORT, SENSOR, Stack, receive};
+use super::stack::{GATEWAY, PORT, SENSOR, Stack, is_intact, receive};
 use crate::measure::summary::WireCost;
 use crate::seed::Stream;
 use crate::time::Instant;
@@ -97,7 +98,7 @@ impl Path {
             let port = u16::from_be_bytes([tcp[0], tcp[1]]);
             let is_syn = tcp[13] & 0b1_0010 == 0b10;
             match self.conns.iter().find(|c| c.sensor_port == port) {
-                None if is_syn => return self.knock(port, packet),
+                None if is_syn && is_intact(&packet) => return self.knock(port, packet),
                 // A repeated SYN while the broker has not answered changes nothing.
                 Some(conn) if conn.handle.is_none() => return,
                 _ => {}
@@ -170,6 +171,21 @@ impl Path {
     #[must_use]
     pub fn zombies_dropped(&self) -> u64 {
         self.zombies_dropped
+    }
+
+    /// Writes down from here on what passes at the sensor's end.
+    pub fn capture(&mut self, tap: Tap) {
+        self.channels.capture(tap);
+    }
+
+    /// True once the connection stands and the sensor's sending half is not finished.
+    pub fn may_send(&mut self) -> bool {
+        self.sensor.may_send()
+    }
+
+    /// Finishes the sensor's sending half, after what was written; what comes can still be read.
+    pub fn shutdown(&mut self, now: Instant) {
+        self.sensor.shutdown(now, &mut self.channels);
     }
 
     // ---- the gateway's end ----

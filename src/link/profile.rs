@@ -1,6 +1,6 @@
 //! Named presets of links, each number with its source or the word *assumed*.
 
-use super::spec::{Direction, Jitter, LinkSpec, Loss};
+use super::spec::{Direction, Jitter, LinkSpec, Loss, Sleep};
 use crate::time::Duration;
 
 /// A named preset.
@@ -42,16 +42,20 @@ const fn ms(n: u64) -> Duration {
 /// A direction: bits a second, overhead bytes, delay, jitter, Bernoulli loss, queue bytes.
 fn direction(rate: u64, overhead: u16, delay: Duration, jitter: Jitter, loss: f64, queue: u32) -> Direction {
     let loss = if loss > 0.0 { Loss::Bernoulli(loss) } else { Loss::None };
-    Direction { rate: Some(rate), overhead, delay, jitter, reorder: false, loss, queue: Some(queue) }
+    Direction { rate: Some(rate), overhead, delay, jitter, loss, queue: Some(queue), ..Direction::PERFECT }
 }
 
 fn link(up: Direction, down: Direction, half_duplex: bool, mtu: u16) -> LinkSpec {
-    LinkSpec { up, down, half_duplex, mtu, outages: Vec::new() }
+    LinkSpec { up, down, half_duplex, mtu, ..LinkSpec::PERFECT }
 }
 
 fn nb_iot(up: u64, down: u64, delay: u64, loss: f64) -> LinkSpec {
     let jitter = Jitter::Uniform(ms(delay / 2));
     link(direction(up, 8, ms(delay), jitter, loss, 4096), direction(down, 8, ms(delay), jitter, loss, 4096), true, 1358)
+}
+
+fn asleep(every: Option<Duration>, window: Duration) -> LinkSpec {
+    LinkSpec { sleep: Some(Sleep { awake: ms(10_000), every, window }), ..nb_iot(62_000, 26_000, 418, 0.01) }
 }
 
 fn ethernet_like(rate_up: u64, rate_down: u64, delay: u64, jitter: Jitter, loss: f64) -> LinkSpec {
@@ -98,6 +102,29 @@ const PRESETS: &[Preset] = &[
         summary: "NB-IoT, coverage class 2 (about 164 dB)",
         sources: NB_IOT_SOURCES,
         make: || nb_iot(2_000, 850, 2_000, 0.05),
+    },
+    Preset {
+        name: "nb-iot-edrx",
+        summary: "nb-iot whose radio sleeps, and listens for 2.56 s every 20.48 s (eDRX)",
+        sources: &[
+            ("all but sleep", "as nb-iot", "see there"),
+            (
+                "eDRX cycle",
+                "20.48 s, window 2.56 s",
+                "both are values of 3GPP TS 24.008, 10.5.5.32; the choice is assumed",
+            ),
+            ("awake", "10 s after each packet", "assumed (the network's inactivity timer)"),
+        ],
+        make: || asleep(Some(ms(20_480)), ms(2_560)),
+    },
+    Preset {
+        name: "nb-iot-psm",
+        summary: "nb-iot whose radio sleeps until the sensor speaks (PSM)",
+        sources: &[
+            ("all but sleep", "as nb-iot", "see there"),
+            ("awake", "10 s after each packet", "assumed (inactivity and active timer T3324)"),
+        ],
+        make: || asleep(None, Duration::ZERO),
     },
     Preset {
         name: "lte-m",

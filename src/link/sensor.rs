@@ -104,7 +104,9 @@ impl SensorEnd {
         let unread = socket.recv_queue();
         match socket.state() {
             State::SynSent | State::SynReceived => SensorState::Connecting,
-            State::CloseWait if unread == 0 => SensorState::PeerFinished,
+            State::CloseWait | State::Closing | State::LastAck | State::TimeWait if unread == 0 => {
+                SensorState::PeerFinished
+            }
             State::Closed | State::Listen if unread == 0 || !was_open => SensorState::Reset,
             _ => {
                 self.socket = Some((handle, true));
@@ -141,6 +143,19 @@ impl SensorEnd {
         if let Some((handle, _)) = self.socket.take() {
             self.stack.socket(handle).close();
             self.closing.push(handle);
+            self.run(now, channels);
+        }
+    }
+
+    /// True once the connection stands and its sending half is not finished.
+    pub fn may_send(&mut self) -> bool {
+        self.socket.is_some_and(|(handle, _)| self.stack.socket(handle).may_send())
+    }
+
+    /// Finishes the sending half, after what was written; what comes can still be read.
+    pub fn shutdown(&mut self, now: Instant, channels: &mut Channels) {
+        if let Some((handle, _)) = self.socket {
+            self.stack.socket(handle).close();
             self.run(now, channels);
         }
     }

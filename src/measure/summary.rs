@@ -105,6 +105,10 @@ pub struct Wire {
     pub queue_drops: u64,
     /// Packets lost in an outage.
     pub outage_drops: u64,
+    /// Packets that arrived twice.
+    pub duplicated: u64,
+    /// Packets with a flipped bit, which the receiver's checksum drops.
+    pub corrupted: u64,
     /// Time on the air, nanoseconds (serialisation of every packet offered to the radio).
     pub airtime: u64,
 }
@@ -118,6 +122,8 @@ impl Wire {
         self.lost += other.lost;
         self.queue_drops += other.queue_drops;
         self.outage_drops += other.outage_drops;
+        self.duplicated += other.duplicated;
+        self.corrupted += other.corrupted;
         self.airtime += other.airtime;
     }
 }

@@ -310,6 +310,7 @@ fn wire(packets: u64, each: u64) -> WireCost {
         queue_drops: 3,
         outage_drops: 120,
         airtime: packets * 18_000_000,
+        ..Wire::default()
     };
     WireCost { up, down: Wire { packets: packets * 9 / 10, bytes: packets * 52, outage_drops: 44, ..up } }
 }

@@ -1,5 +1,6 @@
 //! Runs a scenario in real time: starts the loops and the judges, keeps the phases, does the faults, ends the run.
 
+use super::captures::Captures;
 use super::cores::Cores;
 use super::engine::{self, Engine};
 use super::foreign::{Drivers, Manned};
@@ -40,6 +41,8 @@ pub struct Settings {
     pub folder: Option<std::path::PathBuf>,
     /// The cores that load loops and judges keep to; none: any.
     pub cores: Option<Cores>,
+    /// Whose packets are written down.
+    pub captures: Captures,
 }
 
 /// What a run has come to.
@@ -105,6 +108,7 @@ pub fn run(
     }
     let nonce = nonce();
     let mut planned = plan::plan(scenario, settings.seed, nonce, target.promises.clone(), target.credentials.as_ref());
+    settings.captures.attach(&mut planned);
     if settings.strict {
         let mut promises = (*planned.promises).clone();
         promises.strict = true;

@@ -1,6 +1,7 @@
 //! A run: from a scenario and a target to verdicts and measurements.
 
 mod actor;
+pub mod captures;
 mod cleanup;
 mod coordinator;
 pub mod cores;
@@ -12,6 +13,7 @@ mod load_loop;
 mod local;
 mod pipe;
 pub mod plan;
+pub mod relay;
 mod secure;
 mod socket;
 mod unattended;

@@ -5,6 +5,7 @@ use crate::device::backoff::Backoff;
 use crate::device::identity::{Directory, Layout};
 use crate::device::plan::{Kind, Plan, Publishes, Will};
 use crate::device::schedule::Schedule;
+use crate::link::capture::Tap;
 use crate::link::spec::LinkSpec;
 use crate::link::{Channels, OpenPath, Path};
 use crate::mqtt::{QoS, Version};
@@ -51,25 +52,33 @@ pub struct PlannedLink {
     up: Stream,
     down: Stream,
     ports: Stream,
+    /// Where its packets are written down.
+    pub(super) tap: Option<Tap>,
 }
 
 impl PlannedLink {
     /// smoltcp on both ends.
     #[must_use]
     pub fn path(self) -> Path {
-        Path::new(self.spec, self.up, self.down, self.ports)
+        let mut path = Path::new(self.spec, self.up, self.down, self.ports);
+        self.tap.into_iter().for_each(|tap| path.capture(tap));
+        path
     }
 
     /// smoltcp at the sensor's end alone.
     #[must_use]
     pub fn open_path(self, address: Ipv4Addr, peer: SocketAddrV4) -> OpenPath {
-        OpenPath::new(self.spec, (self.up, self.down, self.ports), address, peer)
+        let mut path = OpenPath::new(self.spec, (self.up, self.down, self.ports), address, peer);
+        self.tap.into_iter().for_each(|tap| path.capture(tap));
+        path
     }
 
     /// The link without anybody at its ends.
     #[must_use]
     pub fn channels(self) -> Channels {
-        Channels::new(self.spec, self.up, self.down)
+        let mut channels = Channels::new(self.spec, self.up, self.down);
+        self.tap.into_iter().for_each(|tap| channels.capture(tap));
+        channels
     }
 }
 
@@ -392,7 +401,8 @@ impl Entity<'_> {
     fn link(&self) -> Option<PlannedLink> {
         let link = self.group.device.link.as_ref()?;
         let spec: Arc<LinkSpec> = Arc::clone(&link.spec);
-        Some(PlannedLink { spec, up: self.stream("up"), down: self.stream("down"), ports: self.stream("ports") })
+        let stream = |what| self.stream(what);
+        Some(PlannedLink { spec, up: stream("up"), down: stream("down"), ports: stream("ports"), tap: None })
     }
 
     fn promise(&self, group: u16) -> promise::Client {

@@ -11,6 +11,7 @@ use crate::link::Engine;
 use crate::promise::Guarantee;
 use crate::time::{Duration, Instant};
 use std::ops::Range;
+use std::path::Path;
 use toml::de::DeTable;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -39,21 +40,22 @@ pub(super) struct Group<'a> {
     pub count: u32,
 }
 
-pub(super) fn check(table: &DeTable<'_>, span: Range<usize>, stem: &str) -> (Scenario, Vec<Problem>) {
+/// Files that it names are looked for in `folder`.
+pub(super) fn check(table: &DeTable<'_>, span: Range<usize>, stem: &str, folder: &Path) -> (Scenario, Vec<Problem>) {
     let problems = Problems::default();
     let root = Table::new("scenario", table, span.start..span.start, &problems);
-    let scenario = scenario(&root, stem);
+    let scenario = scenario(&root, stem, folder);
     (scenario, problems.into_sorted())
 }
 
-fn scenario(root: &Table<'_>, stem: &str) -> Scenario {
+fn scenario(root: &Table<'_>, stem: &str, folder: &Path) -> Scenario {
     let tick = tick(root);
     let ramp = root.duration("ramp").map_or(SECOND * 2, |d| d.value);
     let duration = root.duration_above_zero("duration", SECOND);
     let drain = root.duration("drain").map_or(SECOND * 60, |d| d.value);
     // Without a duration nothing can be after the load.
     let load = if root.duration_is_good("duration") { ramp + duration } else { Duration::MAX };
-    let links = Links::read(root, load);
+    let links = Links::read(root, load, folder);
     let context = Context { links: &links, tick, duration, load };
     let mut names: Vec<At<String>> = Vec::new();
     let mut note = |name: &At<&str>| {

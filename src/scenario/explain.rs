@@ -9,7 +9,7 @@ use super::model::{
 };
 use super::units::show;
 use super::words::{at, bits, bytes, count, percent, seconds, three, wrap};
-use crate::link::spec::{Direction, Jitter, LinkSpec, Loss};
+use crate::link::spec::{Direction, Jitter, LinkSpec, Loss, Sleep};
 use crate::promise::Guarantee;
 use std::fmt::Write as _;
 
@@ -293,6 +293,9 @@ fn link_words(scenario: &Scenario, out: &mut String) {
         }
         let duplex = if link.spec.half_duplex { "one packet on the air at a time, " } else { "" };
         let _ = writeln!(out, "    {duplex}packets of {} B at most", link.spec.mtu);
+        if let Some(sleep) = &link.spec.sleep {
+            let _ = writeln!(out, "    {}", sleep_words(sleep));
+        }
         for outage in &link.spec.outages {
             let until = outage.at + outage.lasts;
             let _ = writeln!(out, "    outage from {} to {}: nothing passes", at(outage.at), at(until));
@@ -308,9 +311,31 @@ fn direction_words(name: &str, d: &Direction, out: &mut String) {
         Jitter::Normal(deviation) => format!(" give or take {} (normal)", show(deviation)),
         Jitter::Pareto(mean) => format!(" plus {} on average (Pareto)", show(mean)),
     };
-    let queue = d.queue.map_or(String::new(), |q| format!(", queue {}", bytes(f64::from(q))));
+    let mut queue = d.queue.map_or(String::new(), |q| format!(", queue {}", bytes(f64::from(q))));
+    if let Some(packets) = d.queue_packets {
+        let _ = write!(queue, ", queue of {packets} packets");
+    }
     let _ = writeln!(out, "    {name:<8} {rate}, {}{jitter}{queue}", show(d.delay));
     let _ = writeln!(out, "    {:<8} {}", "", loss_words(&d.loss));
+    let shares = [("arrive twice", d.duplicate), ("are corrupted, and dropped by a checksum", d.corrupt)];
+    for (what, share) in shares.into_iter().filter(|(_, share)| *share > 0.0) {
+        let _ = writeln!(out, "    {:<8} {} {what}", "", percent(share));
+    }
+    if d.duty_cycle < 1.0 {
+        let _ = writeln!(out, "    {:<8} on the air for {} of the time at most", "", percent(d.duty_cycle));
+    }
+    if let Some(trace) = &d.trace {
+        let file = trace.file.rsplit('/').next().unwrap_or_default();
+        let _ = writeln!(out, "    {:<8} what {file} recorded goes before that", "");
+    }
+}
+
+fn sleep_words(s: &Sleep) -> String {
+    let awake = format!("the radio sleeps when {} pass without a packet", show(s.awake));
+    match s.every {
+        Some(every) => format!("{awake}, and listens every {} for {}", show(every), show(s.window)),
+        None => format!("{awake}, and listens only after it spoke"),
+    }
 }
 
 fn loss_words(loss: &Loss) -> String {
@@ -332,6 +357,13 @@ fn loss_words(loss: &Loss) -> String {
             show(*good),
             percent(*loss_in_bad),
             show(*bad)
+        ),
+        Loss::FourState { p13, p31, p32, p23, p14 } => format!(
+            "{} lost: alone {} of the time in gaps of {} packets, and in bursts of {}, on average",
+            percent(loss.stationary()),
+            percent(*p14),
+            three(1.0 / p13),
+            three(1.0 / p31 + if *p32 > 0.0 { p32 / p31 / p23 } else { 0.0 }),
         ),
     }
 }

@@ -4,9 +4,11 @@ use super::check::{in_order, legal_name, moment};
 use super::model::NamedLink;
 use super::reader::{At, Table, list};
 use crate::link::profile;
-use crate::link::spec::{Direction, Jitter, LinkSpec, Loss, Outage};
+use crate::link::spec::{Direction, Jitter, LinkSpec, Loss, Outage, Sleep};
+use crate::link::trace::{Form, Mistake, Trace};
 use crate::time::Duration;
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -19,8 +21,8 @@ pub(super) struct Links {
 }
 
 impl Links {
-    /// The links of a file whose load lasts so long.
-    pub fn read(root: &Table<'_>, load: Duration) -> Self {
+    /// The links of a file whose load lasts so long, and which stands in `folder`.
+    pub fn read(root: &Table<'_>, load: Duration, folder: &Path) -> Self {
         let mut own = BTreeMap::new();
         for (name, table) in root.named("link", "link") {
             legal_name(root, &name);
@@ -31,7 +33,7 @@ impl Links {
                     "choose another name; `like` takes a preset over",
                 );
             }
-            own.insert(name.value.to_owned(), Arc::new(read_link(&table, load)));
+            own.insert(name.value.to_owned(), Arc::new(read_link(&table, load, folder)));
         }
         Self { own }
     }
@@ -52,22 +54,8 @@ impl Links {
     }
 }
 
-/// A link that loses and delays nothing.
-fn perfect() -> LinkSpec {
-    let direction = Direction {
-        rate: None,
-        overhead: 0,
-        delay: Duration::ZERO,
-        jitter: Jitter::None,
-        reorder: false,
-        loss: Loss::None,
-        queue: None,
-    };
-    LinkSpec { up: direction.clone(), down: direction, half_duplex: false, mtu: 1500, outages: Vec::new() }
-}
-
-fn read_link(t: &Table<'_>, load: Duration) -> LinkSpec {
-    let mut spec = perfect();
+fn read_link(t: &Table<'_>, load: Duration, folder: &Path) -> LinkSpec {
+    let mut spec = LinkSpec::PERFECT;
     if let Some(like) = t.text("like") {
         match profile::preset(like.value) {
             Some(preset) => spec = preset,
@@ -77,20 +65,18 @@ fn read_link(t: &Table<'_>, load: Duration) -> LinkSpec {
             }
         }
     }
-    let (loss, delay, rate) = (read_loss(t), t.duration("delay").map(|d| d.value), t.rate("rate"));
-    let (jitter, queue) = (read_jitter(t), t.size("queue").map(|q| q.value));
+    let both = read_both(t);
     for direction in [&mut spec.up, &mut spec.down] {
-        direction.loss = loss.unwrap_or(direction.loss);
-        direction.delay = delay.unwrap_or(direction.delay);
-        direction.rate = rate.or(direction.rate);
-        direction.jitter = jitter.unwrap_or(direction.jitter);
-        direction.queue = queue.or(direction.queue);
+        both.apply(direction);
     }
     if let Some(up) = t.table("up", "direction") {
-        read_direction(&up, &mut spec.up);
+        read_direction(&up, &mut spec.up, folder);
     }
     if let Some(down) = t.table("down", "direction") {
-        read_direction(&down, &mut spec.down);
+        read_direction(&down, &mut spec.down, folder);
+    }
+    if let Some(sleep) = t.table("sleep", "sleep") {
+        spec.sleep = Some(read_sleep(&sleep));
     }
     spec.half_duplex = t.flag("half_duplex", spec.half_duplex);
     if let Some(mtu) = t.size("mtu") {
@@ -115,19 +101,108 @@ fn read_link(t: &Table<'_>, load: Duration) -> LinkSpec {
     spec
 }
 
-fn read_direction(t: &Table<'_>, d: &mut Direction) {
-    d.rate = t.rate("rate").or(d.rate);
+/// What may be said of a direction, and of both at once.
+struct Settings {
+    rate: Option<u64>,
+    delay: Option<Duration>,
+    jitter: Option<Jitter>,
+    loss: Option<Loss>,
+    queue: Option<u32>,
+    queue_packets: Option<u32>,
+    duplicate: Option<f64>,
+    corrupt: Option<f64>,
+}
+
+fn read_both(t: &Table<'_>) -> Settings {
+    Settings {
+        rate: t.rate("rate"),
+        delay: t.duration("delay").map(|d| d.value),
+        jitter: read_jitter(t),
+        loss: read_loss(t),
+        queue: t.size("queue").map(|q| q.value),
+        queue_packets: t.count("queue_packets"),
+        duplicate: t.percent("duplicate"),
+        corrupt: t.percent("corrupt"),
+    }
+}
+
+impl Settings {
+    fn apply(&self, d: &mut Direction) {
+        d.rate = self.rate.or(d.rate);
+        d.delay = self.delay.unwrap_or(d.delay);
+        d.jitter = self.jitter.unwrap_or(d.jitter);
+        d.loss = self.loss.unwrap_or(d.loss);
+        d.queue = self.queue.or(d.queue);
+        d.queue_packets = self.queue_packets.or(d.queue_packets);
+        d.duplicate = self.duplicate.unwrap_or(d.duplicate);
+        d.corrupt = self.corrupt.unwrap_or(d.corrupt);
+    }
+}
+
+fn read_direction(t: &Table<'_>, d: &mut Direction, folder: &Path) {
+    read_both(t).apply(d);
     if let Some(overhead) = t.size("overhead") {
         match u16::try_from(overhead.value) {
             Ok(value @ 0..=1000) => d.overhead = value,
             _ => t.problem(overhead.span, "expected a size of 1000 B at most", ""),
         }
     }
-    d.delay = t.duration("delay").map_or(d.delay, |x| x.value);
-    d.jitter = read_jitter(t).unwrap_or(d.jitter);
     d.reorder = t.flag("reorder", d.reorder);
-    d.loss = read_loss(t).unwrap_or(d.loss);
-    d.queue = t.size("queue").map(|q| q.value).or(d.queue);
+    match t.percent_at("duty_cycle") {
+        Some(at) if at.value < 0.0001 => {
+            t.problem(at.span, "must be 0.01 % or more", "the share of time for which it may be on the air");
+        }
+        Some(at) => d.duty_cycle = at.value,
+        None => {}
+    }
+    if let Some(trace) = t.table("trace", "trace") {
+        d.trace = read_trace(&trace, folder).map(Arc::new).or(d.trace.take());
+    }
+}
+
+/// `trace = { csv = "site.csv" }` or `trace = { mahimahi = "cell.up" }`.
+fn read_trace(t: &Table<'_>, folder: &Path) -> Option<Trace> {
+    let (file, is_csv) = match (t.text("csv"), t.text("mahimahi")) {
+        (Some(csv), None) => (csv, true),
+        (None, Some(mahimahi)) => (mahimahi, false),
+        _ => {
+            t.problem(t.span.clone(), "expected one of csv, mahimahi", "trace = { csv = \"site.csv\" }, say");
+            return None;
+        }
+    };
+    let path = folder.join(file.value);
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) => {
+            t.problem(file.span, format!("{} cannot be read: {error}", path.display()), "a file beside the scenario's");
+            return None;
+        }
+    };
+    match if is_csv { Form::csv(&text) } else { Form::mahimahi(&text) } {
+        // The whole path, since a scenario that is written out again may stand elsewhere.
+        Ok(form) => Some(Trace { file: path.canonicalize().unwrap_or(path).display().to_string(), form }),
+        Err(Mistake { line, what }) => {
+            let place = if line > 0 { format!("line {line} of {}", file.value) } else { file.value.to_owned() };
+            t.problem(file.span, format!("{place}: {what}"), "`squall links traces` tells the formats");
+            None
+        }
+    }
+}
+
+fn read_sleep(t: &Table<'_>) -> Sleep {
+    let awake = t.duration_from("awake", SHORTEST, SECOND);
+    let every = t.has("every").then(|| t.duration_from("every", SHORTEST, SECOND));
+    let window = t.has("window").then(|| t.duration_from("window", SHORTEST, SECOND));
+    match (every, window) {
+        (Some(every), Some(window)) if window >= every => {
+            t.problem(t.place_of("window"), "must be shorter than every", "the radio would never sleep");
+        }
+        (None, Some(_)) => t.problem(t.place_of("window"), "a window needs every", "every = \"20.48 s\", say"),
+        _ => {}
+    }
+    // 2.56 s, a usual paging time window of NB-IoT, where the file says nothing (assumed).
+    let usual = every.map_or(Duration::ZERO, |e| (e / 8).min(Duration::from_millis(2_560)));
+    Sleep { awake, every, window: window.unwrap_or(usual) }
 }
 
 /// `jitter = { uniform = "20 ms" }`, or one of the others.
@@ -170,18 +245,39 @@ fn read_loss(t: &Table<'_>) -> Option<Loss> {
         loss_in_good: in_good(&ge),
         loss_in_bad: in_bad(&ge),
     });
-    match (loss.has("gilbert_elliott"), loss.has("gilbert_elliott_time")) {
-        (true, true) => {
-            let mend = "leave one of them out: the first steps at each packet, the second in time";
-            loss.problem(loss.span.clone(), "gilbert_elliott and gilbert_elliott_time exclude each other", mend);
-        }
-        (false, false) => {
-            let mend = "or a share, loss = \"5 %\"";
-            loss.problem(loss.span.clone(), "expected gilbert_elliott or gilbert_elliott_time", mend);
-        }
-        _ => {}
+    let four = loss.table("four_state", "four_state").map(|t| read_four_state(&t));
+    let written = ["gilbert_elliott", "gilbert_elliott_time", "four_state"].into_iter().filter(|k| loss.has(k)).count();
+    if written > 1 {
+        let mend =
+            "leave one of them: gilbert_elliott and four_state step at each packet, gilbert_elliott_time in time";
+        loss.problem(
+            loss.span.clone(),
+            "gilbert_elliott, gilbert_elliott_time and four_state exclude each other",
+            mend,
+        );
+    } else if written == 0 {
+        let mend = "or a share, loss = \"5 %\"";
+        loss.problem(loss.span.clone(), "expected gilbert_elliott, gilbert_elliott_time or four_state", mend);
     }
-    by_packet.or(in_time)
+    by_packet.or(in_time).or(four)
+}
+
+/// netem's `loss state`, with its defaults.
+fn read_four_state(t: &Table<'_>) -> Loss {
+    let (p13, p31) = (above_zero(t, "p13"), t.has("p31").then(|| above_zero(t, "p31")));
+    let p23 = t.has("p23").then(|| above_zero(t, "p23"));
+    let (p32, p14) = (t.percent("p32").unwrap_or(0.0), t.percent("p14").unwrap_or(0.0));
+    let p31 = p31.unwrap_or(1.0 - p13);
+    if p31 <= 0.0 {
+        t.problem(t.place_of("p13"), "a burst would never end", "give p31");
+    }
+    for (key, sum) in [("p14", p13 + p14), ("p32", p31 + p32)] {
+        if sum > 1.0 + 1e-9 {
+            let mend = "p13 + p14, and p31 + p32, are at most 100 % (without p31 it is 100 % - p13)";
+            t.problem(t.place_of(key), "what leaves one state is more than 100 %", mend);
+        }
+    }
+    Loss::FourState { p13, p31, p32, p23: p23.unwrap_or(1.0), p14 }
 }
 
 /// A transition that never happens would be no burst model.

@@ -91,7 +91,8 @@ pub fn parse(file: &str, text: &str) -> Result<Scenario, Diagnostics> {
         .map(|e| Problem { span: e.span().unwrap_or(0..0), message: e.message().to_owned(), mend: String::new() })
         .collect();
     let stem = Path::new(file).file_stem().map_or_else(|| "scenario".into(), |s| s.to_string_lossy().into_owned());
-    let (mut scenario, found) = check::check(table.get_ref(), 0..text.len(), &stem);
+    let folder = Path::new(file).parent().unwrap_or(Path::new(""));
+    let (mut scenario, found) = check::check(table.get_ref(), 0..text.len(), &stem, folder);
     diagnostics::sort(&mut problems);
     // After a syntax error the rest is guesswork: its mistakes would be noise.
     if problems.is_empty() {

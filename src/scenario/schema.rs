@@ -57,7 +57,7 @@ fn between_settings(kind: &str) -> Value {
             "allOf": [only("5.0", "session_expiry"), { "if": { "required": ["password"] }, "then": { "required": ["user"] } }],
         }),
         "publish" => json!({ "oneOf": [{ "required": ["every"] }, { "required": ["poisson"] }] }),
-        "jitter" | "loss" => json!({ "minProperties": 1, "maxProperties": 1 }),
+        "jitter" | "loss" | "trace" => json!({ "minProperties": 1, "maxProperties": 1 }),
         "fault" => json!({
             "allOf": [
                 fault("pause", json!({ "required": ["for"], "not": any(&["back_after", "write"]) })),

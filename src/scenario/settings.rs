@@ -360,7 +360,11 @@ pub const TABLES: &[(&str, &[Setting])] = {
                 s("rate", Rate, "both directions' rate"),
                 s("jitter", Table("jitter"), "both directions' random addition to the delay"),
                 s("queue", Size, "bytes that may wait for the transmitter, in each direction"),
+                s("queue_packets", Count(1, 1_000_000), "packets that may wait for the transmitter, in each direction"),
+                s("duplicate", Percent, "both directions' packets that arrive twice"),
+                s("corrupt", Percent, "both directions' packets with a flipped bit, which a checksum drops"),
                 s("half_duplex", Flag, "one packet on the air at a time"),
+                s("sleep", Table("sleep"), "when the sensor's radio sleeps"),
                 s("mtu", Size, "largest IP packet, 128 B to 1600 B"),
                 s("outage", Tables("outage"), "times at which nothing passes"),
             ],
@@ -373,8 +377,32 @@ pub const TABLES: &[(&str, &[Setting])] = {
                 s("delay", Duration, "propagation delay"),
                 s("jitter", Table("jitter"), "random addition to the delay"),
                 s("reorder", Flag, "whether jitter may let a packet overtake"),
-                s("loss", PercentOr("loss"), "a share, or { gilbert_elliott | gilbert_elliott_time = {...} }"),
+                s(
+                    "loss",
+                    PercentOr("loss"),
+                    "a share, or { gilbert_elliott | gilbert_elliott_time | four_state = {...} }",
+                ),
                 s("queue", Size, "bytes that may wait for the transmitter"),
+                s("queue_packets", Count(1, 1_000_000), "packets that may wait for the transmitter"),
+                s("duplicate", Percent, "packets that arrive twice"),
+                s("corrupt", Percent, "packets with a flipped bit, which a checksum drops"),
+                s("duty_cycle", Percent, "the share of time for which the transmitter may be on the air"),
+                s("trace", Table("trace"), "a recording, whose rate, delay and loss go before those here"),
+            ],
+        ),
+        (
+            "trace",
+            &[
+                s("csv", Text, "a file with columns time (s), rate (bit/s), delay (ms), loss (0 to 1)"),
+                s("mahimahi", Text, "a file in mahimahi's format: a time in ms a line, for 1,504 bytes each"),
+            ],
+        ),
+        (
+            "sleep",
+            &[
+                n("awake", Duration, "how long the radio listens after each packet", r##"awake = "10 s""##),
+                s("every", Duration, "how often it listens by itself (eDRX); without it only after it spoke (PSM)"),
+                s("window", Duration, "for how long, then (default 2.56 s, an eighth of every at most)"),
             ],
         ),
         (
@@ -390,6 +418,7 @@ pub const TABLES: &[(&str, &[Setting])] = {
             &[
                 s("gilbert_elliott", Table("gilbert_elliott"), "bursts, a step at each packet"),
                 s("gilbert_elliott_time", Table("gilbert_elliott_time"), "bursts in time"),
+                s("four_state", Table("four_state"), "netem's loss state, a step at each packet"),
             ],
         ),
         (
@@ -408,6 +437,16 @@ pub const TABLES: &[(&str, &[Setting])] = {
                 n("bad", Duration, "mean time in the bad state", r##"bad = "2 s""##),
                 s("loss_in_good", Percent, "loss in the good state (default 0 %)"),
                 s("loss_in_bad", Percent, "loss in the bad state (default 100 %)"),
+            ],
+        ),
+        (
+            "four_state",
+            &[
+                n("p13", Percent, "gap to burst, a packet", r##"p13 = "1 %""##),
+                s("p31", Percent, "burst to gap (default 100 % - p13)"),
+                s("p32", Percent, "from lost to delivered within a burst (default 0 %)"),
+                s("p23", Percent, "from delivered to lost within a burst (default 100 %)"),
+                s("p14", Percent, "a loss alone, in a gap (default 0 %)"),
             ],
         ),
         (

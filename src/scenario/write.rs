@@ -8,6 +8,7 @@ use super::model::{
 use super::units::{self, show};
 use crate::link::profile;
 use crate::link::spec::{Direction, Jitter, LinkSpec, Loss};
+use crate::link::trace::Form;
 use crate::promise::Guarantee;
 use crate::time::{Duration, Instant};
 use std::collections::BTreeMap;
@@ -226,9 +227,9 @@ fn link(l: &NamedLink, out: &mut String) {
     if profile::preset(&l.name).as_ref() == Some(&*l.spec) {
         return;
     }
-    let LinkSpec { up, down, half_duplex, mtu, outages } = &*l.spec;
+    let LinkSpec { up, down, half_duplex, mtu, outages, sleep } = &*l.spec;
     let _ = writeln!(out, "\n[link.{}]", key(&l.name));
-    if up == down && up.overhead == 0 && !up.reorder {
+    if up == down && up.overhead == 0 && !up.reorder && up.duty_cycle >= 1.0 && up.trace.is_none() {
         for part in direction(up) {
             let _ = writeln!(out, "{part}");
         }
@@ -245,6 +246,11 @@ fn link(l: &NamedLink, out: &mut String) {
     }
     if *mtu != 1500 {
         let _ = writeln!(out, "mtu = \"{mtu} B\"");
+    }
+    if let Some(s) = sleep {
+        let every =
+            s.every.map_or(String::new(), |e| format!(", every = {}, window = {}", duration(e), duration(s.window)));
+        let _ = writeln!(out, "sleep = {{ awake = {}{every} }}", duration(s.awake));
     }
     list(out, "outage", outages.iter().map(|o| format!("{{ at = {}, for = {} }}", at(o.at), duration(o.lasts))));
 }
@@ -277,8 +283,21 @@ fn direction(d: &Direction) -> Vec<String> {
             duration(bad),
             states(loss_in_good, loss_in_bad)
         )),
+        Loss::FourState { p13, p31, p32, p23, p14 } => {
+            let all = [("p13", p13), ("p31", p31), ("p32", p32), ("p23", p23), ("p14", p14)];
+            let all: Vec<String> = all.iter().map(|(key, p)| format!("{key} = {}", percent(*p))).collect();
+            Some(format!("loss = {{ four_state = {{ {} }} }}", all.join(", ")))
+        }
     });
     parts.extend(d.queue.map(|q| format!("queue = \"{q} B\"")));
+    parts.extend(d.queue_packets.map(|q| format!("queue_packets = {q}")));
+    parts.extend((d.duplicate > 0.0).then(|| format!("duplicate = {}", percent(d.duplicate))));
+    parts.extend((d.corrupt > 0.0).then(|| format!("corrupt = {}", percent(d.corrupt))));
+    parts.extend((d.duty_cycle < 1.0).then(|| format!("duty_cycle = {}", percent(d.duty_cycle))));
+    parts.extend(d.trace.as_ref().map(|t| {
+        let form = if matches!(t.form, Form::Steps { .. }) { "csv" } else { "mahimahi" };
+        format!("trace = {{ {form} = {} }}", quoted(&t.file))
+    }));
     parts
 }
 

@@ -17,6 +17,7 @@ mod world;
 use crate::broker::defects::Strike;
 use crate::measure::summary::Harness;
 use crate::promise::{BrokerPromises, Durability, Phases};
+use crate::run::captures::Captures;
 use crate::run::{Outcome, Progress, plan};
 use crate::scenario::model::Scenario;
 use crate::seed::Stream;
@@ -41,6 +42,8 @@ pub struct Settings {
     pub durable: Durable,
     /// Threads to use; 0 is 1. Any number gives the same history.
     pub threads: usize,
+    /// Whose packets are written down.
+    pub captures: Captures,
 }
 
 /// What survives the broker's end.
@@ -89,6 +92,7 @@ pub fn simulate_tapped(
     #[allow(clippy::cast_possible_truncation, reason = "32 of 64 random bits")]
     let nonce = Stream::named(settings.seed, &["nonce"]).bits() as u32 | 1;
     let mut planned = plan::plan(scenario, settings.seed, nonce, declared(settings.durable), None);
+    settings.captures.attach(&mut planned);
     if settings.strict {
         Arc::make_mut(&mut planned.promises).strict = true;
     }

@@ -223,10 +223,13 @@ fn simpler_links(spec: &LinkSpec) -> Vec<LinkSpec> {
     offer(&|l| (l.up.jitter, l.down.jitter) = (Jitter::None, Jitter::None));
     offer(&|l| {
         for d in [&mut l.up, &mut l.down] {
-            (d.overhead, d.queue, d.reorder) = (0, None, false);
+            (d.overhead, d.queue, d.queue_packets, d.reorder) = (0, None, None, false);
+            (d.duplicate, d.corrupt, d.duty_cycle) = (0.0, 0.0, 1.0);
         }
         l.half_duplex = false;
+        l.sleep = None;
     });
+    offer(&|l| (l.up.trace, l.down.trace) = (None, None));
     offer(&|l| (l.up.rate, l.down.rate) = (None, None));
     all
 }

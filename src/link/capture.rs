@@ -1,0 +1,139 @@
+//! Packet captures: what passes at the sensor's end of a link, as a pcapng file that Wireshark opens.
+
+use super::stack::SENSOR;
+use crate::time::Instant;
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Bytes of a packet's blocks around it, counted against the limit.
+const AROUND: usize = 32;
+
+/// Where one link's packets are written down. Clones write into the same place.
+#[derive(Clone, Debug)]
+pub struct Tap(Arc<Mutex<Capture>>);
+
+#[derive(Debug)]
+struct Capture {
+    name: String,
+    /// Tells sensors apart, whose links all have the same addresses inside: its own is 10.1.0.0 plus this in the file.
+    number: u32,
+    packets: Vec<(Instant, Vec<u8>)>,
+    /// Bytes that may still be kept.
+    room: usize,
+    missed: u64,
+}
+
+impl Tap {
+    /// A tap for the link of that name, which keeps `limit` bytes at most. `number` is the sensor's, below 2^24.
+    #[must_use]
+    pub fn new(name: &str, number: u32, limit: usize) -> Self {
+        Self(Arc::new(Mutex::new(Capture { name: name.into(), number, packets: Vec::new(), room: limit, missed: 0 })))
+    }
+
+    /// Writes down a packet that the sensor sends, or that reaches it, at `now`.
+    pub(super) fn record(&self, packet: &[u8], now: Instant) {
+        let mut capture = self.lock();
+        match capture.room.checked_sub(packet.len() + AROUND) {
+            Some(room) if capture.missed == 0 => {
+                capture.room = room;
+                let mut packet = packet.to_vec();
+                readdress(&mut packet, capture.number);
+                capture.packets.push((now, packet));
+            }
+            _ => capture.missed += 1,
+        }
+    }
+
+    /// Packets that came when the limit was reached; the file has those before.
+    #[must_use]
+    pub fn missed(&self) -> u64 {
+        self.lock().missed
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Capture> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Gives the sensor an address of its own. Checksums are adjusted by the difference (RFC 1624), so that a wrong one stays wrong.
+fn readdress(packet: &mut [u8], number: u32) {
+    if packet.len() < 40 {
+        return;
+    }
+    let old = SENSOR.octets();
+    let new = (u32::from_be_bytes([10, 1, 0, 0]) + number).to_be_bytes();
+    for place in [12, 16] {
+        if packet[place..place + 4] != old {
+            continue;
+        }
+        for half in [0, 2] {
+            let word = |bytes: [u8; 4]| u16::from_be_bytes([bytes[half], bytes[half + 1]]);
+            for checksum in [10, 36] {
+                adjust(packet, checksum, word(old), word(new));
+            }
+        }
+        packet[place..place + 4].copy_from_slice(&new);
+    }
+}
+
+fn adjust(packet: &mut [u8], place: usize, old: u16, new: u16) {
+    let sum = !u16::from_be_bytes([packet[place], packet[place + 1]]);
+    let mut sum = u32::from(sum) + u32::from(!old) + u32::from(new);
+    while sum > 0xFFFF {
+        sum = (sum & 0xFFFF) + (sum >> 16);
+    }
+    let [high, low] = (!u16::try_from(sum).expect("folded")).to_be_bytes();
+    (packet[place], packet[place + 1]) = (high, low);
+}
+
+/// Writes all taps as one pcapng file: an interface for each, packets by time. `epoch` is when the run began, in nanoseconds
+/// since 1970 (0 in virtual time).
+///
+/// # Errors
+/// Those of the writer.
+pub fn write_pcapng(taps: &[Tap], epoch: u64, out: &mut dyn Write) -> io::Result<()> {
+    // Section header: byte order, version 1.0, length unknown.
+    let mut section = 0x1A2B_3C4D_u32.to_le_bytes().to_vec();
+    section.extend([1, 0, 0, 0]);
+    section.extend([0xFF; 8]);
+    block(0x0A0D_0D0A, &section, out)?;
+    let locked: Vec<_> = taps.iter().map(Tap::lock).collect();
+    for capture in &locked {
+        // Link type 101 (raw IP), no limit of length; options: the name, and nanoseconds as the clock's unit.
+        let mut interface = vec![101, 0, 0, 0, 0, 0, 0, 0];
+        option(2, capture.name.as_bytes(), &mut interface);
+        option(9, &[9], &mut interface);
+        option(0, &[], &mut interface);
+        block(1, &interface, out)?;
+    }
+    let all = locked.iter().zip(0_u32..);
+    let mut order: Vec<_> = all.flat_map(|(c, i)| c.packets.iter().map(move |(at, packet)| (*at, i, packet))).collect();
+    order.sort_by_key(|(at, interface, _)| (*at, *interface)); // stable: a sensor's own packets keep their order
+    for (at, interface, packet) in order {
+        let stamp = epoch.saturating_add(at.as_nanos());
+        let length = u32::try_from(packet.len()).expect("an IP packet");
+        let mut body = interface.to_le_bytes().to_vec();
+        let halves = [(stamp >> 32) as u32, (stamp & 0xFFFF_FFFF) as u32, length, length];
+        halves.iter().for_each(|word| body.extend(word.to_le_bytes()));
+        body.extend(packet);
+        block(6, &body, out)?;
+    }
+    out.flush()
+}
+
+fn option(code: u16, value: &[u8], into: &mut Vec<u8>) {
+    into.extend(code.to_le_bytes());
+    into.extend(u16::try_from(value.len()).unwrap_or(u16::MAX).to_le_bytes());
+    into.extend(value);
+    into.resize(into.len().next_multiple_of(4), 0);
+}
+
+fn block(kind: u32, body: &[u8], out: &mut dyn Write) -> io::Result<()> {
+    let padded = body.len().next_multiple_of(4);
+    let length = u32::try_from(padded + 12).expect("blocks are small").to_le_bytes();
+    out.write_all(&kind.to_le_bytes())?;
+    out.write_all(&length)?;
+    out.write_all(body)?;
+    out.write_all(&[0; 3][..padded - body.len()])?;
+    out.write_all(&length)
+}
