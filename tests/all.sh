@@ -15,10 +15,11 @@ if ! docker info >/dev/null 2>&1; then
   export SQUALL_CONTAINER="podman --runtime runc --storage-driver vfs --cgroup-manager=cgroupfs"
 fi
 ./target/debug/squall targets install mosquitto aedes mochi hivemq vertx artemis moquette rabbitmq rabbitmq4
-# Independent clients for the reference broker, and a browser for the report.
-if ! command -v mosquitto_pub >/dev/null || ! command -v chromium >/dev/null; then
-  $SUDO apt-get install -y --no-install-recommends mosquitto-clients chromium ||
-    { $SUDO apt-get update && $SUDO apt-get install -y --no-install-recommends mosquitto-clients chromium; }
+# Independent clients for the reference broker, a browser for the report, and Wireshark's decoder for captures.
+if ! command -v mosquitto_pub >/dev/null || ! command -v chromium >/dev/null ||
+  ! command -v tshark >/dev/null; then
+  $SUDO env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends mosquitto-clients chromium tshark ||
+    { $SUDO apt-get update && $SUDO env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends mosquitto-clients chromium tshark; }
 fi
 # Clients in other languages, for tests/clients.rs: in target/, of the newest versions that these pins allow.
 mkdir -p target/clients
