@@ -100,7 +100,8 @@ fn mosquitto_pub_behind_a_link_is_captured() {
     command.arg(broker.addr.to_string()).arg("--pcap").arg(&pcap).stdout(Stdio::piped());
     let mut link = command.spawn().expect("it starts");
     let mut line = String::new();
-    BufReader::new(link.stdout.take().expect("piped")).read_line(&mut line).expect("a line");
+    let mut out = BufReader::new(link.stdout.take().expect("piped")); // kept: it tells more at its end
+    out.read_line(&mut line).expect("a line");
     let port = line.split([':', ',']).nth(1).expect("an address").to_owned();
     for qos in ["0", "1", "2"] {
         let publish = Command::new("mosquitto_pub").args(["-p", &port, "-t", "t", "-m", "hello", "-q", qos]).status();
