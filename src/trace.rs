@@ -371,6 +371,8 @@ pub enum Breach {
     TopicAlias,
     /// A packet larger than the client's Maximum Packet Size.
     PacketTooLarge,
+    /// A packet identifier for another message while the exchange that it belongs to is not over.
+    IdInUse,
 }
 
 /// How a client under test can break its half of the protocol.

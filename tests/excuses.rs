@@ -234,8 +234,10 @@ fn killed(durability: Durability, strict: bool) -> Story {
 fn a_kill_takes_what_the_broker_does_not_declare_to_keep() {
     excused_by(&mut killed(Durability::None, false), "declared durability", 3);
     excused_by(&mut killed(Durability::Unknown, false), "undeclared durability", 3);
-    killed(Durability::Always, false).breaks(&[("lost", 3)]);
-    killed(Durability::None, true).breaks(&[("lost", 3)]);
+    killed(Durability::Always, false).breaks(&[("gone after a kill", 3)]);
+    killed(Durability::None, true).breaks(&[("gone after a kill", 3)]);
+    // What was acknowledged after it is lost like any other.
+    killed(Durability::Always, false).flow(3..4).breaks(&[("gone after a kill", 3), ("lost", 1)]);
 }
 
 /// Back with what it knew some time before, it hands on once more what it had handed on since; nobody declared how long before.
@@ -259,7 +261,7 @@ fn after_a_kill_a_broker_that_declares_nothing_may_hand_on_again_what_came_befor
 fn a_kill_takes_what_is_younger_than_declared_and_nothing_else() {
     let within = |secs: u64| killed(Durability::Within(Duration::from_secs(secs)), false);
     let v = within(1).verdicts();
-    assert_eq!((breaches(&v), taken(&v)), ([("lost", 2)].into(), [("declared durability", 1)].into()));
+    assert_eq!((breaches(&v), taken(&v)), ([("gone after a kill", 2)].into(), [("declared durability", 1)].into()));
     excused_by(&mut within(1).get(1, 0, 2).get(1, 1, 2).take(), "declared durability", 1);
     excused_by(&mut within(60), "declared durability", 3);
     // It may also have forgotten that it had handed on a young one: then it does so again. An old one it may not.

@@ -127,7 +127,7 @@ fn trap_8_loss_through_failure_depends_on_what_was_declared() {
         s
     };
     kill(Durability::Unknown).holds();
-    kill(Durability::Always).breaks(&[("lost", 1)]);
+    kill(Durability::Always).breaks(&[("gone after a kill", 1)]);
 }
 
 #[test]

@@ -357,3 +357,82 @@ fn expiry_and_properties() {
     s.does(1, What::Altered { publisher: ClientId(0), what: Altered::Order }).get(1, 0, false);
     assert_eq!(s.breaks(&[Guarantee::Properties]), ["reordered"]);
 }
+
+#[test]
+fn dup_is_the_brokers_own_word() {
+    let copy = |s: &mut Story, number: u32, dup: bool| {
+        let topic_of = Some(ClientId(0));
+        let d =
+            Delivered { publisher: ClientId(0), number, topic_of, qos: 1, dup, retain: false, packet_id: 1, bytes: 20 };
+        s.does(1, What::Delivered(d)).breaks(&[Guarantee::Protocol])
+    };
+    let begun = || {
+        let mut s = Story::new(vec![publisher(false), subscriber("t")]);
+        s.up(0, false).up(1, false).subscribe(1).publish(0);
+        s
+    };
+    // [MQTT-3.3.1-3]: published when the connection was there, and never sent on it before.
+    assert_eq!(copy(&mut begun(), 0, true), ["DUP carried over"]);
+    assert_eq!(copy(&mut begun(), 0, false), [""; 0]);
+    // It may have been sent on the connection before, and lost with it.
+    assert_eq!(copy(begun().down(1, EndedBy::Reset).up(1, true), 0, true), [""; 0]);
+    assert_eq!(copy(begun().down(1, EndedBy::Reset).up(1, true).publish(1), 1, true), ["DUP carried over"]);
+    // A server before 5.0 may send it again on the same connection.
+    assert_eq!(copy(begun().get(1, 0, false), 0, true), [""; 0]);
+}
+
+#[test]
+fn an_identifier_in_use_is_named_unless_a_kill_made_the_broker_forget() {
+    let taken = |s: &mut Story| s.does(0, What::Protocol(trace::Breach::IdInUse)).breaks(&[Guarantee::Protocol]);
+    let mut s = Story::new(vec![subscriber("t")]);
+    assert_eq!(taken(s.up(0, false)), ["packet identifier in use"]);
+    let mut s = Story::new(vec![subscriber("t")]);
+    assert_eq!(taken(s.up(0, false).fault(FaultKind::BrokerKill).down(0, EndedBy::Reset).up(0, true)), [""; 0]);
+}
+
+#[test]
+fn a_pubrel_is_known_where_its_pubrec_came() {
+    let acked = |ack, reason| What::Acked { number: 0, ack, reason };
+    let sender = || {
+        let mut sender = publisher(false);
+        sender.publishes.as_mut().expect("it publishes").qos = 2;
+        let mut s = Story::new(vec![sender]);
+        s.up(0, false).send(0).does(0, acked(Ack::PubRec, 0));
+        s
+    };
+    let all = [Guarantee::Protocol];
+    assert_eq!(sender().does(0, acked(Ack::PubComp, 0x92)).breaks(&all), ["PUBREL taken for unknown"]);
+    assert_eq!(sender().does(0, acked(Ack::PubComp, 0)).breaks(&all), [""; 0]);
+    // PUBREL may have come over the old connection, and its PUBCOMP not: 0x92 is no error on recovery.
+    let mut s = sender();
+    s.down(0, EndedBy::Reset).up(0, true).does(0, What::ReleasedAgain { packet_id: 1 });
+    assert_eq!(s.does(0, acked(Ack::PubComp, 0x92)).breaks(&all), [""; 0]);
+}
+
+#[test]
+fn a_shared_message_goes_to_one_member() {
+    let member = || {
+        let mut member = subscriber("t");
+        member.subscriptions[0].share = Some("g".into());
+        member
+    };
+    let group = |level: u8| {
+        let mut clients = vec![publisher(false), member(), member()];
+        clients[2].mqtt_level = level;
+        let mut s = Story::new(clients);
+        s.up(0, false).up(1, false).up(2, false).subscribe(1).subscribe(2).publish(0).get(1, 0, false);
+        s
+    };
+    let all = [Guarantee::Subscriptions];
+    assert_eq!(group(5).get(2, 0, false).breaks(&all), ["to two members"]);
+    assert_eq!(group(5).get(1, 0, false).breaks(&all), [""; 0]); // twice to one is for others to judge
+    assert_eq!(group(4).get(2, 0, false).breaks(&all), [""; 0]); // 3.1.1 knows no shared subscriptions
+    // At QoS 1 it may move when its member's connection breaks, and two may get it.
+    assert_eq!(group(5).down(1, EndedBy::Reset).get(2, 0, false).breaks(&all), [""; 0]);
+    // The broker knew it before we did.
+    assert_eq!(group(5).get(2, 0, false).down(1, EndedBy::Reset).breaks(&all), [""; 0]);
+    assert_eq!(group(5).get(2, 0, false).down(1, EndedBy::Client).breaks(&all), ["to two members"]);
+    // Sent again, a QoS 1 message is another one to the broker.
+    let again = Sent { number: 0, intended: Instant::ZERO, attempt: 1, packet_id: 1, resend: true, bytes: 20 };
+    assert_eq!(group(5).does(0, What::Sent(again)).get(2, 0, false).breaks(&all), [""; 0]);
+}

@@ -98,6 +98,7 @@ impl Broker {
             } else {
                 self.end(old, 0x8E, "another connection with this client identifier", now);
             }
+            self.repeat_last(index);
         }
         let existing = self.by_client.get(client_id).copied();
         let forget = existing.is_some() && !clean && self.config.defects.strikes(Defect::ForgetSession);
@@ -107,6 +108,7 @@ impl Broker {
                 if forgets && self.delayed_wills.remove(&index).is_some() {
                     self.forget_will(client_id); // it came back in time [MQTT-3.1.3-9]
                 }
+                self.forget_options(index);
                 (index, true)
             }
             Some(index) => {

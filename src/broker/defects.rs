@@ -76,6 +76,15 @@ defects! {
     AliasOutOfRange "alias-out-of-range" "uses a topic alias beyond the client's maximum"
     IgnorePacketSize "ignore-packet-size" "sends packets larger than the client's maximum"
     DollarToWildcard "dollar-to-wildcard" "sends a topic that begins with $ to a client that subscribed to #"
+    CarryDup "carry-dup" "hands DUP on as the publisher set it"
+    ReuseIds "reuse-ids" "gives a new message the packet identifier of one that is in flight"
+    UnknownPubrel "unknown-pubrel" "answers a PUBREL that it knows with 0x92"
+    AckUnstored "ack-unstored" "acknowledges a message that waits for somebody, and does not store it"
+    ShareTwice "share-twice" "hands a shared subscription's message to two members"
+    LeakQuota "leak-quota" "does not renew the client's quota when it acknowledges"
+    StallOnLarge "stall-on-large" "keeps what is too large for a client at the head of its queue"
+    ForgetOptions "forget-options" "forgets the options of subscriptions when their session is resumed"
+    TwiceAtTakeOver "twice-at-take-over" "hands the last QoS 2 message on once more when a client takes its session over"
     ForgetOldest "forget-oldest" "keeps three messages for a session that is away, and drops the oldest"
 }
 

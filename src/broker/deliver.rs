@@ -27,10 +27,15 @@ impl Broker {
         }
         let away = connection.is_none();
         if away && session.waiting.len() >= 3 && self.config.defects.strikes(Defect::ForgetOldest) {
-            session.waiting.pop_front();
+            let oldest = session.waiting.pop_front();
+            if let (Some(journal), Some(oldest)) = (&mut self.journal, oldest) {
+                journal.delivered(session, &oldest);
+            }
         }
         if session.waiting.len() < self.config.queue_limit {
-            if let Some(journal) = &mut self.journal {
+            if let Some(journal) = &mut self.journal
+                && !self.config.defects.strikes(Defect::AckUnstored)
+            {
                 journal.owed(session, &mut delivery, None);
             }
             session.waiting.push_back(delivery);
@@ -46,7 +51,8 @@ impl Broker {
             let Some(session) = self.sessions.get_mut(index as usize).and_then(Option::as_mut) else { return };
             let Some(conn) = session.connection else { return };
             let Some(connection) = self.connections.get(&conn) else { return };
-            let open = session.in_flight.len() < connection.window || ignore;
+            let used = session.in_flight.len() + self.sabotage.leaked(index);
+            let open = used < connection.window || ignore;
             if !open || session.waiting.is_empty() || !Self::has_room(&self.config, connection, unsent) {
                 return;
             }
@@ -55,7 +61,9 @@ impl Broker {
                 self.over(index, &delivery);
                 continue;
             }
-            let Some(id) = session.free_id() else { return session.waiting.push_front(delivery) };
+            let in_use = session.in_flight.back().map(|f| f.id);
+            let in_use = in_use.filter(|_| self.config.defects.strikes(Defect::ReuseIds));
+            let Some(id) = in_use.or_else(|| session.free_id()) else { return session.waiting.push_front(delivery) };
             let stage = Stage::Published;
             if let Some(journal) = &mut self.journal {
                 journal.owed(session, &mut delivery, Some((id, stage)));
@@ -63,8 +71,12 @@ impl Broker {
             session.in_flight.push_back(InFlight { id, stage, delivery: delivery.clone() });
             if !self.write_publish(conn, &delivery, Some(id), false, now) {
                 // Too large for this client: as if it had been sent and acknowledged [MQTT-3.1.2-25].
+                let stall = self.config.defects.strikes(Defect::StallOnLarge);
                 if let Some(session) = self.session_mut(index) {
                     session.in_flight.pop_back();
+                    if stall {
+                        return session.waiting.push_front(delivery);
+                    }
                 }
                 self.over(index, &delivery);
             }
@@ -81,6 +93,7 @@ impl Broker {
     /// False if the packet is larger than the client accepts [MQTT-3.1.2-24].
     fn write_publish(&mut self, conn: ConnId, d: &Delivery, id: Option<PacketId>, dup: bool, now: Instant) -> bool {
         let dup = dup || (d.qos == QoS::AtMostOnce && self.config.defects.strikes(Defect::DupAtQos0));
+        let dup = dup || self.sabotage.carries_dup(&d.message);
         let Some(connection) = self.connections.get_mut(&conn) else { return true };
         let (mut topic, mut alias) = (&*d.message.topic, None);
         let properties = if connection.version == Version::V5 {
@@ -174,6 +187,7 @@ impl Broker {
             if let Some(done) = session.in_flight.remove(at) {
                 self.over(index, &done.delivery);
             }
+            self.note_finished(index);
             self.pump(index, now);
         }
     }

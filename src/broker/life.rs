@@ -3,6 +3,7 @@
 use super::connection::Will;
 use super::core::{Broker, ConnId, Timer};
 use super::defects::Defect;
+use super::sabotage;
 use super::session::Session;
 use crate::mqtt::packet::Reason;
 use crate::mqtt::properties::Property;
@@ -43,13 +44,13 @@ impl Broker {
         let will = connection.will.take();
         let (forget_ids, forget_flight) =
             (self.config.defects.strikes(Defect::ForgetQos2Ids), self.config.defects.strikes(Defect::ForgetInFlight));
-        let Some(session) = self.session_mut(index) else { return };
+        let Some(Some(session)) = self.sessions.get_mut(index as usize) else { return };
         session.connection = None;
         if forget_ids {
-            session.received.clear();
+            sabotage::forget_received(session, self.journal.as_mut());
         }
         if forget_flight {
-            session.in_flight.clear();
+            sabotage::forget_in_flight(session, self.journal.as_mut());
         }
         let expiry = session.expiry;
         if let Some(will) = &will

@@ -79,6 +79,7 @@ impl Broker {
             from,
             _charge: Charge::new(&self.kept, variable),
         };
+        self.note_dup(message.number, p.dup);
         self.publish_message(message, session, now);
         None
     }
@@ -144,6 +145,7 @@ impl Broker {
 
     pub(super) fn pubrel(&mut self, conn: ConnId, session: u32, ack: &Ack<'_>) {
         let known = self.release(session, ack.packet_id);
+        let known = known && !self.config.defects.strikes(Defect::UnknownPubrel);
         let reason = if known || !self.is_v5(conn) { 0 } else { 0x92 };
         let answer = Ack { packet_id: ack.packet_id, reason, properties: Properties::EMPTY };
         self.send(conn, &Packet::PubComp(answer)); // [MQTT-4.3.3-11]
@@ -173,6 +175,9 @@ impl Broker {
         // Nobody has this number: No Local then holds for nobody.
         let from = if self.config.defects.strikes(Defect::EchoNoLocal) { u32::MAX } else { from };
         router.matches(&message.topic, from, online, &mut matches);
+        if !self.config.defects.is_empty() {
+            self.share_twice(&message.topic, &mut matches);
+        }
         for m in matches.drain(..) {
             let mut delivery = Delivery {
                 message: Arc::clone(&message),

@@ -2,12 +2,16 @@
 
 use super::core::Broker;
 use super::defects::Defect;
+use super::journal::Journal;
 use super::message::{Charge, Delivery, Message};
+use super::router::{Entry, Match};
+use super::session::Session;
 use crate::mqtt::QoS;
+use crate::mqtt::packet::SubscribeOptions;
 use crate::mqtt::properties::{PropertiesBuf, Property};
 use crate::promise::filter_matches;
 use crate::time::Instant;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// What defects remember.
@@ -18,11 +22,45 @@ pub(super) struct Sabotage {
     last_topic: Box<str>,
     /// Nobody is answered any more.
     pub frozen: bool,
+    /// Messages that came with DUP, by number.
+    dups: BTreeSet<u64>,
+    /// Quota that was not renewed, by session.
+    leaked: BTreeMap<u32, usize>,
+    /// The last QoS 2 message, by session.
+    last: BTreeMap<u32, Delivery>,
 }
 
 impl Sabotage {
     pub fn forget_session(&mut self, session: u32) {
         self.held_back.remove(&session);
+        self.leaked.remove(&session);
+        self.last.remove(&session);
+    }
+
+    /// How much of the session's window is never free again.
+    pub fn leaked(&self, session: u32) -> usize {
+        self.leaked.get(&session).copied().unwrap_or(0)
+    }
+
+    /// True if the message goes out with the DUP that it came with.
+    pub fn carries_dup(&self, message: &Message) -> bool {
+        self.dups.contains(&message.number)
+    }
+}
+
+/// Forgets QoS 2 identifiers, in the store too.
+pub(super) fn forget_received(session: &mut Session, journal: Option<&mut Journal>) {
+    let forgotten = std::mem::take(&mut session.received);
+    if let Some(journal) = journal {
+        forgotten.iter().for_each(|id| journal.received(session, *id, false));
+    }
+}
+
+/// Forgets what is in flight, in the store too.
+pub(super) fn forget_in_flight(session: &mut Session, journal: Option<&mut Journal>) {
+    let forgotten = std::mem::take(&mut session.in_flight);
+    if let Some(journal) = journal {
+        forgotten.iter().for_each(|f| journal.delivered(session, &f.delivery));
     }
 }
 
@@ -39,6 +77,60 @@ impl Broker {
         }
         if self.config.defects.strikes(Defect::TruncatePayload) && !message.payload.is_empty() {
             message.payload = message.payload[..message.payload.len() - 1].into();
+        }
+    }
+
+    /// A message of that number comes in, with DUP as its publisher set it.
+    pub(super) fn note_dup(&mut self, number: u64, dup: bool) {
+        if dup && self.config.defects.strikes(Defect::CarryDup) {
+            self.sabotage.dups.insert(number);
+        }
+    }
+
+    /// An exchange with the session's client is over.
+    pub(super) fn note_finished(&mut self, session: u32) {
+        if self.config.defects.strikes(Defect::LeakQuota) {
+            *self.sabotage.leaked.entry(session).or_default() += 1;
+        }
+    }
+
+    /// Another member of a share group gets the message too.
+    pub(super) fn share_twice(&mut self, topic: &str, matches: &mut Vec<Match>) {
+        let shared = |f: &str| matches!(super::subscribe::parts(f), (Some(_), f) if filter_matches(f, topic));
+        let sessions = self.sessions.iter().zip(0..).filter_map(|(s, index)| Some((s.as_ref()?, index)));
+        let second = sessions
+            .filter(|(s, i)| s.connection.is_some() && matches.iter().all(|m| m.session != *i))
+            .find_map(|(session, index)| {
+                let (_, (options, _)) = session.subscriptions.iter().find(|(f, _)| shared(f))?;
+                Some((index, options.qos))
+            });
+        if let Some((session, qos)) = second
+            && self.config.defects.strikes(Defect::ShareTwice)
+        {
+            matches.push(Match { session, qos, retain_as_published: false, identifiers: Vec::new() });
+        }
+    }
+
+    /// A session is resumed: what its subscriptions asked for is forgotten, but for their QoS.
+    pub(super) fn forget_options(&mut self, index: u32) {
+        if !self.config.defects.strikes(Defect::ForgetOptions) {
+            return;
+        }
+        let Some(Some(session)) = self.sessions.get(index as usize) else { return };
+        for (filter, (options, identifier)) in &session.subscriptions {
+            let (share, proper) = super::subscribe::parts(filter);
+            let options = SubscribeOptions { no_local: false, retain_as_published: false, ..*options };
+            self.router.subscribe(proper, share, Entry { session: index, options, identifier: *identifier });
+        }
+    }
+
+    /// A client takes its session over.
+    pub(super) fn repeat_last(&mut self, index: u32) {
+        if let Some(last) = self.sabotage.last.get(&index).cloned()
+            && self.config.defects.strikes(Defect::TwiceAtTakeOver)
+            && let Some(session) = self.session_mut(index)
+        {
+            session.waiting.push_front(last);
         }
     }
 
@@ -153,6 +245,9 @@ impl Broker {
             return self.enqueue(session, delivery, now);
         }
         let qos = delivery.qos;
+        if qos == QoS::ExactlyOnce {
+            self.sabotage.last.insert(session, delivery.clone());
+        }
         let defects = &mut self.config.defects;
         if qos > QoS::AtMostOnce && defects.strikes(Defect::LoseAcked) {
             return;

@@ -5,10 +5,10 @@ use super::{colour, exit};
 use crate::broker::defects::Strike;
 use crate::clock::Clock;
 use crate::scenario::{self, model::Scenario, write};
-use crate::simulate::Settings;
 use crate::simulate::explore::{Failure, Found, explore};
 use crate::simulate::grammar;
 use crate::simulate::shrink::shrink;
+use crate::simulate::{Durable, Settings};
 use crate::time::Instant;
 use std::borrow::Cow;
 use std::io::{IsTerminal, Write as _};
@@ -45,6 +45,9 @@ pub(super) struct Args {
     /// A deliberate bug of the reference broker (`squall broker --defect list`)
     #[arg(long, value_name = "NAME[:EVERY]")]
     defect: Vec<Strike>,
+    /// The broker keeps what it knew: over an orderly restart alone, or always (over a kill too)
+    #[arg(long, value_name = "WHEN", num_args = 0..=1, require_equals = true, default_missing_value = "always", value_parser = super::simulate::durable)]
+    durable: Option<Durable>,
 }
 
 pub(super) fn run(args: &Args) -> u8 {
@@ -60,7 +63,13 @@ pub(super) fn run(args: &Args) -> u8 {
     }
     let of_seed = |seed: u64| scenario.as_ref().map_or_else(|| Cow::Owned(generated(seed)), Cow::Borrowed);
     let first = args.first.unwrap_or_else(|| scenario.as_ref().map_or(1, |s| s.seed));
-    let settings = Settings { seed: first, strict: args.strict, defects: args.defect.clone(), ..Settings::default() };
+    let settings = Settings {
+        seed: first,
+        strict: args.strict,
+        defects: args.defect.clone(),
+        durable: args.durable.unwrap_or_default(),
+        ..Settings::default()
+    };
     let stop = watch_signals();
     let clock = Clock::start();
     let mut line = Line { terminal: std::io::stderr().is_terminal(), shown: 0 };
@@ -158,7 +167,12 @@ fn origin(args: &Args) -> String {
 fn options(args: &Args) -> String {
     let strict = if args.strict { " --strict" } else { "" };
     let defects = args.defect.iter().map(|s| format!(" --defect {}:{}", s.defect, s.every));
-    format!("{strict}{}", defects.collect::<String>())
+    let durable = match args.durable {
+        Some(Durable::Always) => " --durable",
+        Some(Durable::Restart) => " --durable=restart",
+        Some(Durable::No) | None => "",
+    };
+    format!("{strict}{durable}{}", defects.collect::<String>())
 }
 
 fn make_small(args: &Args, scenario: &Scenario, settings: &Settings, failure: &Failure, go_on: impl Fn() -> bool) {

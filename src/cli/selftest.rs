@@ -2,7 +2,7 @@
 
 use super::exit;
 use crate::promise::Guarantee;
-use crate::simulate::selftest::{Line, selftest};
+use crate::simulate::selftest::{Line, brutal, selftest};
 
 /// Arguments of `squall selftest`.
 #[derive(clap::Args)]
@@ -10,6 +10,9 @@ pub(super) struct Args {
     /// Seeds of each defect
     #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     seeds: u64,
+    /// All in scenarios/brutal.toml as it is, with its kill and a store, instead of where each is met
+    #[arg(long)]
+    brutal: bool,
     /// As a Markdown table
     #[arg(long)]
     markdown: bool,
@@ -22,7 +25,8 @@ pub(super) fn run(args: &Args) -> u8 {
     } else {
         println!("{:<26} {:>7}  {}", "defect", "caught", titles.iter().map(|t| format!("{t:>14}")).collect::<String>());
     }
-    let lines = selftest(args.seeds, |line| show(line, args.markdown));
+    let watch = |line: &Line| show(line, args.markdown);
+    let lines = if args.brutal { brutal(args.seeds, watch) } else { selftest(args.seeds, watch) };
     let wrong = lines.iter().filter(|l| l.wrong.is_some()).count();
     let defects = lines.iter().filter(|l| l.defect.is_some()).count();
     println!("\n{defects} defects, {} seeds each: {wrong} not as they must be", args.seeds);

@@ -40,7 +40,7 @@ pub(super) struct Args {
     pcap: Vec<String>,
 }
 
-fn durable(text: &str) -> Result<Durable, String> {
+pub(super) fn durable(text: &str) -> Result<Durable, String> {
     match text {
         "restart" => Ok(Durable::Restart),
         "always" => Ok(Durable::Always),

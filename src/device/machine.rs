@@ -8,10 +8,11 @@ use super::deeds::{CLEARS, Extra};
 use super::identity;
 use super::io::{Closed, Io, Want};
 use super::outbox::{Message, Outbox};
-use super::plan::{Kind, Plan, Publishes};
+use super::plan::{Plan, Publishes};
+use super::unanswered::Unanswered;
 use crate::mqtt::codec::{self, Sender};
 use crate::mqtt::properties::Property;
-use crate::mqtt::session::{Happening, Resend, Session, SessionConfig};
+use crate::mqtt::session::{Happening, Resend, Session};
 use crate::mqtt::{PacketId, QoS, Version};
 use crate::scenario::model::Keeps;
 use crate::time::{Duration, Instant};
@@ -64,7 +65,7 @@ impl Device {
     #[must_use]
     pub fn new(mut plan: Box<Plan>) -> Self {
         let kind = &plan.kind;
-        let session = Session::new(session_config(kind));
+        let session = Session::new(kind.session_config());
         let next_cut = kind.power.map_or(Instant::FAR, |(mean, ..)| plan.start + plan.power.exponential(mean));
         let next_duty = if kind.duty_disconnects { plan.start } else { Instant::FAR };
         Self {
@@ -471,12 +472,15 @@ impl Device {
     // ---- what comes in ----
 
     fn take_packets(&mut self, bytes: &[u8], now: Instant, at: Instant, io: &mut Io<'_>) -> usize {
-        let mut used = 0;
+        let (mut used, mut unanswered) = (0, Unanswered::default());
         while matches!(self.state, State::Greeting { .. } | State::Up) {
             match codec::decode(&bytes[used..], self.plan.kind.version, Sender::Server, codec::MAX_PACKET) {
                 Ok(Some((packet, length))) => {
                     used += length;
                     let bytes = u32::try_from(length).unwrap_or(u32::MAX);
+                    if unanswered.is_in_use(&packet) {
+                        self.event(What::Protocol(Breach::IdInUse), at, io);
+                    }
                     match self.session.handle(&packet, now, io.tx) {
                         Ok(happening) => self.happened(happening, bytes, now, at, io),
                         Err(error) => self.breach(super::hello::breach_of(error), now, at, io),
@@ -509,7 +513,12 @@ impl Device {
             Happening::PubRec { token, reason } => self.acked(token, Ack::PubRec, reason, now, at, io),
             Happening::PubComp { token, reason } => self.acked(token, Ack::PubComp, reason, now, at, io),
             Happening::Message(publish) => self.message(&publish, bytes, now, at, io),
-            Happening::Repeat { id } => self.event(What::RepeatSuppressed { packet_id: id.get() }, at, io),
+            Happening::Repeat { id, other } => {
+                if other {
+                    self.event(What::Protocol(Breach::IdInUse), at, io);
+                }
+                self.event(What::RepeatSuppressed { packet_id: id.get() }, at, io);
+            }
             Happening::SubAck { id, codes } => self.suback(id, codes, at, io),
             Happening::UnsubAck { id } => self.unsuback(id, at, io),
             Happening::Disconnect { reason } => {
@@ -619,17 +628,5 @@ impl Device {
 
     pub(super) fn event(&self, what: What, at: Instant, io: &mut Io<'_>) {
         io.sink.event(Event { seen: io.seen, at, client: self.plan.id, what });
-    }
-}
-
-fn session_config(kind: &Kind) -> SessionConfig {
-    SessionConfig {
-        version: kind.version,
-        session_expiry: if kind.persistent { kind.session_expiry } else { 0 },
-        keep_alive: kind.keep_alive,
-        window: kind.window,
-        receive_maximum: kind.receive_maximum,
-        maximum_packet_size: kind.maximum_packet_size,
-        topic_alias_maximum: kind.topic_alias_maximum,
     }
 }

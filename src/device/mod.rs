@@ -11,6 +11,7 @@ pub mod outbox;
 pub mod plan;
 mod reading;
 pub mod schedule;
+mod unanswered;
 
 pub use deeds::Deed;
 pub use io::{Closed, Io, Want};

@@ -6,6 +6,7 @@ use super::identity::{Directory, Layout};
 use super::schedule::Schedule;
 use crate::mqtt::packet::SubscribeOptions;
 use crate::mqtt::properties::PropertiesBuf;
+use crate::mqtt::session::SessionConfig;
 use crate::mqtt::{QoS, Version};
 use crate::scenario::model::{DropPolicy, Keeps, Offline};
 use crate::seed::Stream;
@@ -64,6 +65,21 @@ pub struct Kind {
     pub nonce: u32,
     /// When the load ends and the drain begins: no power cuts and no times away begin after it.
     pub drain_from: Instant,
+}
+
+impl Kind {
+    /// How its half of a session is set up.
+    pub(super) fn session_config(&self) -> SessionConfig {
+        SessionConfig {
+            version: self.version,
+            session_expiry: if self.persistent { self.session_expiry } else { 0 },
+            keep_alive: self.keep_alive,
+            window: self.window,
+            receive_maximum: self.receive_maximum,
+            maximum_packet_size: self.maximum_packet_size,
+            topic_alias_maximum: self.topic_alias_maximum,
+        }
+    }
 }
 
 /// What one client is.

@@ -116,15 +116,20 @@ impl Sending {
 /// QoS 2 messages received: PUBREC was sent, PUBREL has not come.
 #[derive(Debug, Default)]
 pub(super) struct Received {
-    /// Sorted.
-    ids: Vec<PacketId>,
+    /// Sorted; each with a mark of the message's payload.
+    ids: Vec<(PacketId, u32)>,
     /// How many of them began on this connection.
     here: u32,
 }
 
 impl Received {
-    pub fn contains(&self, id: PacketId) -> bool {
-        self.ids.binary_search(&id).is_ok()
+    /// The mark of the message that the identifier is in use for.
+    pub fn mark_of(&self, id: PacketId) -> Option<u32> {
+        self.place(id).ok().map(|at| self.ids[at].1)
+    }
+
+    fn place(&self, id: PacketId) -> Result<usize, usize> {
+        self.ids.binary_search_by_key(&id, |(id, _)| *id)
     }
 
     /// How many messages begun on this connection are not released.
@@ -132,9 +137,9 @@ impl Received {
         self.here
     }
 
-    pub fn insert(&mut self, id: PacketId) {
-        if let Err(place) = self.ids.binary_search(&id) {
-            self.ids.insert(place, id);
+    pub fn insert(&mut self, id: PacketId, mark: u32) {
+        if let Err(place) = self.place(id) {
+            self.ids.insert(place, (id, mark));
             self.here += 1;
         }
     }
@@ -143,7 +148,7 @@ impl Received {
     pub fn release(&mut self, id: PacketId) -> bool {
         // Messages of earlier connections count too: a server may or may not have them in its quota.
         self.here = self.here.saturating_sub(1);
-        match self.ids.binary_search(&id) {
+        match self.place(id) {
             Ok(at) => {
                 self.ids.remove(at);
                 true
@@ -156,4 +161,15 @@ impl Received {
     pub fn start_over(&mut self) {
         self.here = 0;
     }
+}
+
+/// Tells one payload from another (FNV-1a, by words), so that a repeat is told from another message under its identifier.
+pub(super) fn mark(payload: &[u8]) -> u32 {
+    let step = |hash: u64, word: u64| (hash ^ word).wrapping_mul(0x100_0000_01b3);
+    let words = payload.chunks_exact(8);
+    let rest = words.remainder().iter().fold(payload.len() as u64, |rest, byte| (rest << 8) | u64::from(*byte));
+    let word = |chunk: &[u8]| u64::from_le_bytes(chunk.try_into().expect("chunks of 8 bytes"));
+    let hash = words.map(word).fold(0xcbf2_9ce4_8422_2325, step);
+    let hash = step(hash, rest);
+    u32::try_from((hash ^ (hash >> 32)) & u64::from(u32::MAX)).expect("32 bits")
 }

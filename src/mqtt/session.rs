@@ -9,7 +9,7 @@
 //! acknowledgement, drain [`Session::poll_resend`] before anything new; [`Session::handle_closed`] at the end.
 
 use super::codec;
-use super::inflight::{Outgoing, Received, Sending, Stage};
+use super::inflight::{Outgoing, Received, Sending, Stage, mark};
 pub use super::limits::ServerLimits;
 use super::packet::{Ack, Codes, ConnAck, Packet, Publish, Reason, SubscribeOptions};
 use super::properties::{Properties, PropertiesBuf, Property};
@@ -65,6 +65,8 @@ pub enum Happening<'a> {
     /// A QoS 2 message again, for which PUBREC was sent already: to be ignored.
     Repeat {
         id: PacketId,
+        /// It is another message, under an identifier that is in use [MQTT-2.2.1-4].
+        other: bool,
     },
     SubAck {
         id: PacketId,
@@ -330,7 +332,9 @@ impl Session {
             return Err(ProtocolError::TopicAlias);
         }
         let Some(id) = publish.packet_id else { return Ok(Happening::Message(*publish)) };
-        let repeats = publish.qos == QoS::ExactlyOnce && self.received.contains(id);
+        let mark = if publish.qos == QoS::ExactlyOnce { mark(publish.payload) } else { 0 };
+        let known = self.received.mark_of(id).filter(|_| publish.qos == QoS::ExactlyOnce);
+        let repeats = known.is_some();
         let full = self.received.unreleased() >= u32::from(self.config.receive_maximum);
         if full && !repeats && self.config.version == Version::V5 {
             return Err(ProtocolError::ReceiveMaximum); // [MQTT-3.3.4-9]
@@ -341,10 +345,10 @@ impl Session {
             return Ok(Happening::Message(*publish));
         }
         self.write(&Packet::PubRec(Ack::plain(id)), out); // [MQTT-4.3.3-8]
-        if repeats {
-            return Ok(Happening::Repeat { id }); // the receiver's rule [MQTT-4.3.3-10], here for us
+        if let Some(known) = known {
+            return Ok(Happening::Repeat { id, other: known != mark }); // the receiver's rule [MQTT-4.3.3-10], here for us
         }
-        self.received.insert(id);
+        self.received.insert(id, mark);
         Ok(Happening::Message(*publish))
     }
 

@@ -1,8 +1,8 @@
 //! Every deliberate defect against every oracle: each must trip its own, may trip what follows from it, and no other; the
 //! healthy broker none.
 
-use super::Settings;
 use super::explore::explore;
+use super::{Durable, Settings};
 use crate::broker::defects::{Defect, Strike};
 use crate::promise::Guarantee;
 use crate::scenario::{self, model::FaultAction, model::Scenario};
@@ -31,12 +31,33 @@ filters = [{ filter = "n/#", qos = 2 }]
 delay = "200 ms"
 "##;
 
+/// Somebody is away with messages waiting when the broker is killed, and the broker has a store.
+const STORED: &str = r##"
+ramp = "0 s"
+duration = "30 s"
+[fleet.meter]
+sensors = 2
+publish = { topic = "m/{sensor}", qos = 1, payload = "32 B", every = "2 s" }
+[fleet.valve]
+sensors = 2
+publish = { topic = "v/{sensor}", qos = 2, payload = "32 B", every = "2 s" }
+[subscriber.sleeper]
+session = "persistent"
+filters = [{ filter = "m/+", qos = 1 }, { filter = "v/+", qos = 2 }]
+offline = [{ at = "8 s", for = "12 s" }]
+[[fault]]
+at = "15 s"
+broker = "kill"
+back_after = "1 s"
+"##;
+
 /// Where a defect is met.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum On {
     Brutal,
     Narrow,
     Features,
+    Stored,
 }
 
 /// What a defect is to be caught by.
@@ -123,7 +144,27 @@ fn table() -> Vec<Expected> {
         feature(D::IgnorePacketSize, 1, &[Protocol], &[]),
         feature(D::DollarToWildcard, 10, &[Subscriptions], &[]),
         feature(D::ForgetOldest, 1, &[Qos1], &[Order]),
+        expected(D::CarryDup, 1, &[Protocol], &[]),
+        // What takes another's place is taken for a repeat of it, and the exchange of one of them never ends.
+        expected(D::ReuseIds, 10, &[Protocol], &[Qos1, Qos2, Order, Liveness]),
+        expected(D::UnknownPubrel, 5, &[Protocol], &[]),
+        Expected { on: On::Stored, ..expected(D::AckUnstored, 1, &[Qos1, Qos2], &[Order]) },
+        expected(D::ShareTwice, 5, &[Subscriptions], &[Qos2]),
+        Expected { on: On::Narrow, ..expected(D::LeakQuota, 5, &[Qos2], &[]) },
+        feature(D::StallOnLarge, 1, &[Qos1], &[]),
+        feature(D::ForgetOptions, 1, &[Subscriptions], &[]),
+        feature(D::TwiceAtTakeOver, 1, &[Qos2], &[]),
     ]
+}
+
+/// Every defect in the brutal scenario as it is, with its kill and a store that outlives it: how likely each is to be caught there.
+pub fn brutal(seeds: u64, mut watch: impl FnMut(&Line)) -> Vec<Line> {
+    let scenario = read(BRUTAL);
+    let nobody = expected(Defect::LoseAcked, 1, &[], &[]);
+    let healthy = line(&scenario, None, &nobody, Durable::Always, seeds);
+    let defects = table();
+    let lines = defects.iter().map(|e| line(&scenario, Some(e.defect), e, Durable::Always, seeds));
+    std::iter::once(healthy).chain(lines).inspect(|l| watch(l)).collect()
 }
 
 /// One line of the matrix.
@@ -151,26 +192,29 @@ fn read(text: &str) -> Scenario {
 
 /// Simulates the matrix, `seeds` of each line; `watch` gets each line when it is there.
 pub fn selftest(seeds: u64, mut watch: impl FnMut(&Line)) -> Vec<Line> {
-    let (mut brutal, narrow, features) = (read(BRUTAL), read(NARROW), read(FEATURES));
+    let (mut brutal, narrow, features, stored) = (read(BRUTAL), read(NARROW), read(FEATURES), read(STORED));
     // A kill excuses what a broker in memory forgets by mistake at the same time.
     brutal.faults.retain(|f| !matches!(f.action, FaultAction::Kill { .. }));
     let nobody = expected(Defect::LoseAcked, 1, &[], &[]);
-    let healthy = [&brutal, &narrow, &features].map(|scenario| line(scenario, None, &nobody, seeds));
+    let keeps = |on: On| if on == On::Stored { Durable::Always } else { Durable::No };
+    let healthy = [(&brutal, On::Brutal), (&narrow, On::Narrow), (&features, On::Features), (&stored, On::Stored)]
+        .map(|(scenario, on)| line(scenario, None, &Expected { on, ..nobody }, keeps(on), seeds));
     let defects = table();
     let lines = defects.iter().map(|e| {
         let scenario = match e.on {
             On::Brutal => &brutal,
             On::Narrow => &narrow,
             On::Features => &features,
+            On::Stored => &stored,
         };
-        line(scenario, Some(e.defect), e, seeds)
+        line(scenario, Some(e.defect), e, keeps(e.on), seeds)
     });
     healthy.into_iter().chain(lines).inspect(|l| watch(l)).collect()
 }
 
-fn line(scenario: &Scenario, defect: Option<Defect>, e: &Expected, seeds: u64) -> Line {
+fn line(scenario: &Scenario, defect: Option<Defect>, e: &Expected, durable: Durable, seeds: u64) -> Line {
     let defects = defect.map(|defect| Strike { defect, every: e.every }).into_iter().collect();
-    let settings = Settings { defects, ..Settings::default() };
+    let settings = Settings { defects, durable, ..Settings::default() };
     let found = explore(|_| Cow::Borrowed(scenario), &settings, 0..seeds, true, |_, _| true);
     let count = |g: &Guarantee| found.failures.iter().filter(|f| f.broken.contains(g)).count() as u64;
     let broken: Vec<u64> = Guarantee::ALL.iter().map(count).collect();

@@ -44,6 +44,9 @@ impl Judge {
         }
         self.tally.deliveries += 1;
         self.tally.redelivered[usize::from(d.qos.min(2))] += u64::from(d.dup);
+        if d.dup && d.qos > 0 && self.is_first_sending(r, p, d.number) {
+            self.breach(Breach::DupCarried, case);
+        }
         let copy = self.count_copy(r, p, &d, seen);
         self.archive.acquit(case);
         if let Some(number) = self.overtaken_at(r, p, d.number) {
@@ -70,6 +73,14 @@ impl Judge {
         let receiver = &self.receivers[r];
         let pair = receiver.pairs.get(&index(p)).filter(|_| !receiver.shared)?;
         pair.owing.iter().next().filter(|n| *n < number)
+    }
+
+    /// True if the broker cannot have sent it to this receiver before: it was published when the connection was there, and nothing
+    /// that was sent on a connection fails to come before what is sent later.
+    fn is_first_sending(&self, r: usize, p: usize, number: u32) -> bool {
+        let receiver = &self.receivers[r];
+        let pair = receiver.pairs.get(&index(p)).filter(|_| !receiver.shared);
+        pair.is_some_and(|pair| number >= pair.here_from && !pair.has(number) && !pair.declined.contains(number))
     }
 
     /// True if the receiver wants RETAIN as the publisher sets it.
@@ -181,7 +192,13 @@ impl Judge {
     }
 
     pub(super) fn protocol(&mut self, client: ClientId, breach: WireBreach) {
+        // A broker that was killed may have forgotten what is in flight, or the session: its identifiers then begin anew.
+        let forgot = !self.kills.at.is_empty() || self.sessions[client.index()].murky;
+        if breach == WireBreach::IdInUse && forgot {
+            return;
+        }
         let breach = match breach {
+            WireBreach::IdInUse => Breach::IdInUse,
             WireBreach::Malformed => Breach::Malformed,
             WireBreach::Unexpected => Breach::Unexpected,
             WireBreach::ReceiveMaximum => Breach::ReceiveMaximum,

@@ -160,7 +160,13 @@ impl Judge {
         };
         // As many as came corrupt have come, and are counted there.
         let came_corrupt = usize::try_from(self.receivers[r].pairs[&p].corrupt).unwrap_or(usize::MAX);
+        let at_kill = self.receivers[r].pairs[&p].at_kill.clone();
         for number in missing.iter().skip(came_corrupt).collect::<Vec<_>>() {
+            let breach = match breach {
+                Breach::Qos1Lost if at_kill.contains(number) => Breach::Qos1NotStored,
+                Breach::Qos2Lost if at_kill.contains(number) => Breach::Qos2NotStored,
+                other => other,
+            };
             self.breach(breach, case(number));
         }
     }

@@ -48,6 +48,9 @@ impl Judge {
             FaultKind::BrokerKill => {
                 self.tally.kills += 1;
                 self.tally.kills_owing += u64::from(self.owed() > 0);
+                for pair in self.receivers.iter_mut().flat_map(|r| r.pairs.values_mut()) {
+                    pair.at_kill.insert_part(&pair.owing, 0, u32::MAX);
+                }
             }
             FaultKind::BrokerRestart => self.tally.restarts += 1,
             FaultKind::BrokerPause => self.tally.pauses += 1,

@@ -10,6 +10,7 @@ mod excuses;
 mod judgement;
 mod keep_alive;
 mod kills;
+mod members;
 mod oracle;
 pub mod outcome;
 mod pair;
@@ -28,7 +29,7 @@ mod windows;
 
 use crate::promise::{Promises, SessionPromise};
 use crate::time::Instant;
-use crate::trace::{Ack, EndedBy, Event, FaultMark, Sent, What};
+use crate::trace::{Ack, ClientId, EndedBy, Event, FaultMark, Sent, What};
 use evidence::{Archive, Case};
 use excuses::Excuse;
 use kills::Kills;
@@ -59,6 +60,8 @@ struct Publisher {
     last_answer: Instant,
     /// QoS 2: a good PUBREC came in this session, and PUBCOMP has not.
     received: Runs,
+    /// The part of it whose PUBREC came on the present connection.
+    received_here: Runs,
     /// Sent again within the session; and the part of it that was sent again although a later message had been answered: there the
     /// publisher itself may have changed their order.
     resent: Runs,
@@ -325,14 +328,23 @@ impl Judge {
         let good = reason < 0x80 || recovered;
         if ack == Ack::PubRec && good {
             publisher.received.insert(number);
+            publisher.received_here.insert(number);
             return;
         }
+        let was_here = publisher.received_here.remove(number);
         publisher.received.remove(number);
         publisher.answered.insert(number);
         if publisher.open.iter().next() == Some(number) {
             publisher.waits_since = seen;
         }
         self.open -= u64::from(publisher.open.remove(number));
+        if was_here && ack == Ack::PubComp && reason == 0x92 {
+            self.breach(
+                Breach::ReleaseUnknown,
+                Case { publisher: Some(ClientId(index(c))), number: Some(number), subscriber: None },
+            );
+        }
+        let publisher = &mut self.publishers[c];
         if !good || !publisher.acked.insert(number) {
             return;
         }

@@ -6,7 +6,7 @@
 use super::evidence::Case;
 use super::roster::Roster;
 use super::rules::Breach;
-use super::{Judge, client, keep_alive, properties, retained, subscriptions, take_over, wills};
+use super::{Judge, client, keep_alive, members, properties, retained, subscriptions, take_over, wills};
 use crate::promise::{Guarantee, Phases, Promises};
 use crate::time::{Duration, Instant};
 use crate::trace::{Event, FaultKind, FaultMark, What};
@@ -90,6 +90,7 @@ impl Judge {
             keep_alive::KeepAlive::called_for(promises),
             take_over::TakeOver::called_for(promises),
             subscriptions::Subscriptions::called_for(promises),
+            members::Members::called_for(promises),
             properties::Properties::called_for(promises),
             properties::Expiry::called_for(promises),
             client::Client::called_for(promises),

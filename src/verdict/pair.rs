@@ -27,6 +27,10 @@ pub(super) struct Pair {
     pub expires: Vec<(u32, Instant)>,
     /// What the receiver declined itself.
     pub declined: Runs,
+    /// Messages from this number on were first sent when the receiver's present connection was there.
+    pub here_from: u32,
+    /// Acknowledged and owed when the broker was killed.
+    pub at_kill: Runs,
     /// Every message of this publisher is larger than what the receiver accepts.
     pub too_large: bool,
     /// Copies that came with a corrupt payload: whose numbers they had, nobody can say.

@@ -22,7 +22,7 @@ pub(super) struct Subscriptions {
 
 impl Subscriptions {
     pub fn called_for(promises: &Promises) -> Option<Box<dyn Oracle>> {
-        let special = |s: &Subscription| s.no_local || s.share.is_some();
+        let special = |s: &Subscription| s.no_local;
         let called = promises.clients.iter().any(|c| {
             c.deeds.unsubscribes || c.subscription_identifier.is_some() || c.subscriptions.iter().any(special)
         });

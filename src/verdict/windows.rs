@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 impl Judge {
     pub(super) fn disconnected(&mut self, c: usize, by: EndedBy, in_flight: u32) {
         self.receivers[c].connected = false;
+        self.publishers[c].received_here = Runs::new();
         self.tally.power_cuts += u64::from(by == EndedBy::PowerCut);
         self.tally.connections_lost += u64::from(by != EndedBy::Client && by != EndedBy::Harness);
         if in_flight > 0 && by != EndedBy::Harness {
@@ -36,6 +37,9 @@ impl Judge {
         let c = client.index();
         self.tally.connections += 1;
         self.receivers[c].connected = true;
+        for (p, pair) in &mut self.receivers[c].pairs {
+            pair.here_from = self.publishers[*p as usize].next;
+        }
         if expected {
             self.tally.sessions_checked += 1;
             self.tally.sessions_resumed += u64::from(present);

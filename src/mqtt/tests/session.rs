@@ -376,7 +376,7 @@ fn a_qos_2_message_is_new_once_until_its_release_over_reconnects() {
         assert!(matches!(c.handle(message(ExactlyOnce, 5, false)), Ok(Happening::Message(_))));
         for dup in [true, false] {
             c.reconnect(true);
-            assert_eq!(c.handle(message(ExactlyOnce, 5, dup)), Ok(Happening::Repeat { id: id(5) }));
+            assert_eq!(c.handle(message(ExactlyOnce, 5, dup)), Ok(Happening::Repeat { id: id(5), other: false }));
         }
         assert_eq!(c.written(version), ["PUBREC 5 00"; 3], "each is answered");
         c.reconnect(true);
@@ -410,7 +410,11 @@ fn more_than_receive_maximum_is_a_breach() {
     for n in 1..=20 {
         c.handle(message(ExactlyOnce, n, false)).expect("within the limit");
     }
-    assert_eq!(c.handle(message(ExactlyOnce, 3, true)), Ok(Happening::Repeat { id: id(3) }), "counted before");
+    assert_eq!(
+        c.handle(message(ExactlyOnce, 3, true)),
+        Ok(Happening::Repeat { id: id(3), other: false }),
+        "counted before"
+    );
     assert!(matches!(c.handle(message(QoS::AtMostOnce, 0, false)), Ok(Happening::Message(_))), "QoS 0 has no limit");
     assert_eq!(c.handle(message(AtLeastOnce, 30, false)), Err(ProtocolError::ReceiveMaximum));
     c.ack(Packet::PubRel, id(1)).expect("a release");
@@ -429,7 +433,11 @@ fn the_receive_quota_is_anew_for_each_connection() {
         assert!(matches!(c.handle(message(ExactlyOnce, n, false)), Ok(Happening::Message(_))), "{n}");
     }
     assert_eq!(c.handle(message(ExactlyOnce, 121, false)), Err(ProtocolError::ReceiveMaximum));
-    assert_eq!(c.handle(message(ExactlyOnce, 1, true)), Ok(Happening::Repeat { id: id(1) }), "still known");
+    assert_eq!(
+        c.handle(message(ExactlyOnce, 1, true)),
+        Ok(Happening::Repeat { id: id(1), other: false }),
+        "still known"
+    );
 }
 
 #[test]
