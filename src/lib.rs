@@ -42,5 +42,6 @@ pub mod simulate;
 pub mod report;
 
 pub mod conform;
+pub mod probe;
 
 pub mod cli;

@@ -26,6 +26,7 @@ const ORDER: &[&str] = &[
     "simulate",
     "report",
     "conform",
+    "probe",
     "cli",
 ];
 

@@ -9,6 +9,7 @@ mod explore;
 mod link;
 mod links;
 mod mind;
+mod probe;
 mod run;
 mod scenario;
 mod selftest;
@@ -64,6 +65,8 @@ enum Command {
     Selftest(selftest::Args),
     /// The conformance suite: statement by statement, against any broker
     Conform(conform::Args),
+    /// What brokers can do, measured: a table for one or many, with the exchange behind each cell
+    Probe(probe::Args),
     /// The reference broker, for any client
     Broker(broker::Args),
     /// Check, describe or explain scenario files
@@ -97,6 +100,7 @@ pub fn main() -> u8 {
         Command::Explore(args) => explore::run(&args),
         Command::Selftest(args) => selftest::run(&args),
         Command::Conform(args) => conform::run(&args),
+        Command::Probe(args) => probe::run(&args),
         Command::Broker(args) => broker::run(&args),
         Command::Scenario(args) => scenario::run(&args),
         Command::Link(args) => link::run(&args),

@@ -1,0 +1,140 @@
+//! `squall probe`.
+
+use super::{exit, target_error};
+use crate::peer::Site;
+use crate::probe::{self, Probed, Value, table};
+use crate::target::manifest::Manifest;
+use crate::target::{Target, TargetError, Wish};
+use crate::transport::Kind;
+use std::path::{Path, PathBuf};
+
+/// Arguments of `squall probe`.
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// Brokers that squall knows (`squall targets`), or container:IMAGE, or addresses, mqtt://[user[:password]@]host:port
+    #[arg(required = true, value_name = "TARGET")]
+    targets: Vec<String>,
+    /// text, markdown (a table, a column a broker), json (with each exchange), or manifest (the capability part of one)
+    #[arg(long, default_value = "text", value_name = "FORMAT", value_parser = ["text", "markdown", "json", "manifest"])]
+    format: String,
+    /// With text: the exchange that shows each answer
+    #[arg(short, long)]
+    verbose: bool,
+    /// Allow addresses that are not on this machine
+    #[arg(long)]
+    remote: bool,
+    /// A deliberate bug of the reference broker (`squall broker --defect list`)
+    #[arg(long, value_name = "NAME[:EVERY]")]
+    defect: Vec<String>,
+    #[command(flatten)]
+    way: super::way::WayArgs,
+}
+
+pub(super) fn run(args: &Args) -> u8 {
+    let mut all = Vec::new();
+    let mut worst = exit::OK;
+    for (n, target) in args.targets.iter().enumerate() {
+        match one(args, target, n) {
+            Ok((probed, died)) => {
+                if let Some(how) = died {
+                    eprintln!("squall: {} did not live to the end: {how}", probed.name);
+                    worst = worst.max(exit::TARGET);
+                }
+                if args.format == "text" {
+                    print!("{}", table::text(&probed));
+                    if args.verbose {
+                        probed.findings.iter().for_each(|f| print!("\n{}: {}\n{}", f.title, f.value, f.exchange));
+                    }
+                }
+                all.push(probed);
+            }
+            Err(error) => worst = worst.max(target_error(&error)),
+        }
+    }
+    match args.format.as_str() {
+        "markdown" => print!("{}", table::markdown(&all)),
+        "json" => print!("{}", table::json(&all)),
+        "manifest" => all.iter().for_each(|p| print!("# {}, as measured\n{}", p.name, table::manifest(p))),
+        _ => {}
+    }
+    worst
+}
+
+/// A folder for the broker's log and data, which goes when it is probed.
+struct Scratch(PathBuf);
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn one(args: &Args, named: &str, n: usize) -> Result<(Probed, Option<String>), TargetError> {
+    let path = std::env::temp_dir().join(format!("squall-probe-{}-{n}", std::process::id()));
+    std::fs::create_dir_all(&path)
+        .map_err(|e| TargetError::unavailable(format!("{} cannot be made: {e}", path.display()), ""))?;
+    let scratch = Scratch(path);
+    let manifest = manifest(named)?;
+    // squall's own broker is told to listen on TLS and WebSocket too; of others only what they are launched with is known.
+    let own = manifest.as_ref().is_some_and(Manifest::is_own);
+    let way = args.way.way(if own { vec![Kind::Tls, Kind::Ws] } else { Vec::new() });
+    let load = "some thousand small messages and one of 16 MiB";
+    let folder: &Path = &scratch.0;
+    let wish = Wish { target: named, remote: args.remote, load, defects: &args.defect, folder, way: &way };
+    let mut target = Target::prepare(&wish)?;
+    let site = |kind| Site::new(target.endpoints.of(kind), target.credentials.clone());
+    let mut others: Vec<(Kind, Site)> =
+        way.others.iter().filter(|_| own).map(|kind| (*kind, site(Some(*kind)))).collect();
+    let usual = Site::new(target.endpoints.usual().clone(), target.credentials.clone());
+    others.extend(target.endpoints.usual().transport.as_ref().map(|t| (t.kind(), usual.clone())));
+    let tag = format!("p{:03x}", std::process::id() & 0xFFF);
+    let findings = probe::probe(&usual, &others, &tag, |title| eprintln!("{}: {title}", target.name));
+    let mut probed = Probed { name: target.name.clone(), findings, warnings: Vec::new() };
+    probed.warnings = manifest.map_or_else(Vec::new, |m| warnings(&m, &probed));
+    let died = target.died();
+    target.stop();
+    for note in target.take_notes() {
+        eprintln!("note: {note}");
+    }
+    Ok((probed, died))
+}
+
+/// An address and an image have none.
+fn manifest(named: &str) -> Result<Option<Manifest>, TargetError> {
+    let has_none = named.contains("://") || named.starts_with("container:");
+    if has_none { Ok(None) } else { Manifest::find(named).map(Some) }
+}
+
+/// Where the manifest declares something else than what was seen.
+fn warnings(m: &Manifest, p: &Probed) -> Vec<String> {
+    let mut all = Vec::new();
+    for (key, version) in [("mqtt_3.1", "3.1"), ("mqtt_3.1.1", "3.1.1"), ("mqtt_5.0", "5.0")] {
+        let declared = m.declares.mqtt.iter().any(|v| v == version);
+        match p.value(key) {
+            Some(Value::Yes) if !declared => {
+                all.push(format!("it speaks MQTT {version}, and its manifest does not declare it"))
+            }
+            Some(Value::No(why)) if declared => all.push(format!("its manifest declares MQTT {version}: {why}")),
+            _ => {}
+        }
+    }
+    let highest = m.declares.max_qos.unwrap_or(2);
+    for qos in 1..=2u8 {
+        let seen = p.value(&format!("qos_{qos}"));
+        if qos <= highest && seen.is_some_and(|v| *v != Value::Yes) {
+            all.push(format!(
+                "its manifest declares QoS {qos}: {}",
+                seen.map_or_else(String::new, ToString::to_string)
+            ));
+        }
+        if qos > highest && seen == Some(&Value::Yes) {
+            all.push(format!("it grants and keeps QoS {qos}, and its manifest declares {highest} at most"));
+        }
+    }
+    if let (Some(seen), Some(declared)) = (table::queue(p), m.declares.offline_queue)
+        && seen < declared
+    {
+        all.push(format!("its manifest declares an offline queue of {declared}, and {seen} messages came back"));
+    }
+    all
+}
