@@ -311,7 +311,9 @@ impl Broker {
     fn malformed(&mut self, conn: ConnId, error: DecodeError, now: Instant) {
         let Some(connection) = self.connections.get_mut(&conn) else { return };
         if connection.session.is_some() {
-            return self.end(conn, error.reason_code(), &error.to_string(), now);
+            // 0x84 is for CONNACK alone: here it is a second CONNECT, whatever else is wrong with it [MQTT-3.1.0-2].
+            let reason = if error.reason_code() == 0x84 { 0x82 } else { error.reason_code() };
+            return self.end(conn, reason, &error.to_string(), now);
         }
         if error == DecodeError::ProtocolLevel {
             connection.out.extend_from_slice(&[0x20, 2, 0, 1]); // 3.1.1: unacceptable protocol version
