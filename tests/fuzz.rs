@@ -67,7 +67,7 @@ impl Draw {
     }
 
     /// A legal packet from a client.
-    fn from_client(&mut self, version: Version, out: &mut Vec<u8>) {
+    fn clients_packet(&mut self, version: Version, out: &mut Vec<u8>) {
         let (id, qos) = (self.id(), self.qos());
         match self.below(14) {
             0 => {
@@ -146,7 +146,7 @@ impl Draw {
     }
 
     /// A legal packet from a server.
-    fn from_server(&mut self, version: Version, out: &mut Vec<u8>) {
+    fn servers_packet(&mut self, version: Version, out: &mut Vec<u8>) {
         let (id, qos) = (self.id(), self.qos());
         let reason = if version == Version::V5 { self.one(&[0, 0, 0x10, 0x80, 0x97]) } else { 0 };
         let ack = Ack { packet_id: id, reason, properties: squall::mqtt::properties::Properties::EMPTY };
@@ -216,8 +216,8 @@ impl Draw {
         let mut from = 0;
         for n in 0..packets {
             match sender {
-                Sender::Client => self.from_client(version, &mut bytes),
-                Sender::Server => self.from_server(version, &mut bytes),
+                Sender::Client => self.clients_packet(version, &mut bytes),
+                Sender::Server => self.servers_packet(version, &mut bytes),
             }
             if whole && n == 1 {
                 from = bytes.len();

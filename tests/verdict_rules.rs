@@ -568,3 +568,20 @@ fn run_length_sets_are_sets() {
     ends.insert_range(1, u32::MAX - 1);
     assert_eq!(ends.runs().collect::<Vec<_>>(), [(0, u32::MAX)]);
 }
+
+/// Nobody waits for further copies of what has come: a run may end while they are on their way.
+#[test]
+fn a_run_that_ends_amid_repeats_proves_no_disorder() {
+    let repeats = || {
+        let mut s = pair(1, 1);
+        s.flow(0..3).get(1, 0, 1).get(1, 1, 1).get(1, 2, 1).get(1, 0, 1);
+        s
+    };
+    assert_eq!(breaches(&repeats().end(1_000, true)), BTreeMap::new());
+    repeats().get(1, 1, 1).get(1, 2, 1).holds();
+    assert_eq!(breaches(&repeats().end(11_000, true)), [("out of order", 2)].into());
+    // A first copy that came late is proof at once.
+    let mut late = pair(1, 1);
+    late.flow(0..2).get(1, 1, 1).get(1, 0, 1);
+    assert_eq!(breaches(&late.end(1_000, true)), [("out of order", 1)].into());
+}

@@ -114,7 +114,7 @@ impl Judge {
         // Order holds among deliveries of one QoS: copies for a filter with a lower grant are a stream of their own.
         if d.qos == high && !excusable {
             if d.qos == 1 {
-                pair.arrived(d.number, first);
+                pair.arrived(d.number, first, seen);
             } else {
                 out_of_order = first && !pair.order.first_copy(d.number);
             }

@@ -104,7 +104,8 @@ impl Judge {
         // Without the final copies of what was cut short, order proves nothing either.
         let prevented = missing.and(&publisher.blamed).len();
         let missing = missing.without(&publisher.blamed);
-        let out_of_order = if complete && !receiver.shared { pair.order.broken().clone() } else { Runs::new() };
+        let out_of_order =
+            if complete && !receiver.shared { pair.order.broken(phases.ended).clone() } else { Runs::new() };
         let (publisher_id, subscriber) = (ClientId(p), self.client_of(r));
         let case = |number| Case { publisher: Some(publisher_id), number: Some(number), subscriber };
         for number in out_of_order.iter().collect::<Vec<_>>() {

@@ -1,7 +1,7 @@
 //! What one subscriber (or one share group) has from one publisher: what was due to it, what came, and in which order.
 
 use super::runs::Runs;
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 
 /// One publisher's messages at one receiver.
 #[derive(Clone, Debug, Default)]
@@ -56,9 +56,9 @@ impl Pair {
     }
 
     /// A copy came at QoS 1; call it before [`Self::count_copy`].
-    pub fn arrived(&mut self, number: u32, first: bool) {
+    pub fn arrived(&mut self, number: u32, first: bool, seen: Instant) {
         static NONE: Runs = Runs::new();
-        self.order.arrived(number, first, self.copies.first().unwrap_or(&NONE));
+        self.order.arrived(number, first, self.copies.first().unwrap_or(&NONE), seen);
     }
 
     /// Remembers that a kill is what excused these.
@@ -155,14 +155,20 @@ pub(super) struct Order {
     owed: Runs,
     /// The part of `owed` that a late first copy caused.
     proved: Runs,
+    /// When `owed` grew last.
+    since: Instant,
 }
+
+/// How long further copies may be on their way when a run ends, since nobody waits for what has come already (*assumed*).
+const ON_THEIR_WAY: Duration = Duration::from_secs(10);
 
 impl Order {
     /// A copy arrived at QoS 1; `delivered` are the numbers that came before, and `first` says that this one had not.
-    pub fn arrived(&mut self, number: u32, first: bool, delivered: &Runs) {
+    pub fn arrived(&mut self, number: u32, first: bool, delivered: &Runs, seen: Instant) {
         self.delivered_again(number);
         match self.highest {
             Some(highest) if number < highest => {
+                self.since = seen;
                 self.owed.insert_part(delivered, number + 1, highest);
                 if first {
                     self.proved.insert_part(delivered, number + 1, highest);
@@ -193,8 +199,8 @@ impl Order {
         self.owed = self.proved.clone();
     }
 
-    /// What came out of order.
-    pub fn broken(&self) -> &Runs {
-        &self.owed
+    /// What came out of order in a run that ended at `ended`, which cuts re-deliveries short too.
+    pub fn broken(&self, ended: Instant) -> &Runs {
+        if ended.since(self.since) < ON_THEIR_WAY { &self.proved } else { &self.owed }
     }
 }
