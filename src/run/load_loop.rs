@@ -246,6 +246,7 @@ pub(super) fn run(setup: Setup) -> std::io::Result<Leavings> {
         timers: BinaryHeap::new(),
         clock,
         tick,
+        due: Instant::FAR,
         lag: histogram(),
         ready: Vec::with_capacity(1024),
         healed_at: None,
@@ -293,6 +294,8 @@ struct Loop {
     timers: BinaryHeap<Reverse<(Instant, u32)>>,
     clock: Clock,
     tick: Duration,
+    /// When the next turn is due.
+    due: Instant,
     lag: Histogram<u64>,
     ready: Vec<epoll::Event>,
     healed_at: Option<Instant>,
@@ -316,7 +319,10 @@ impl Loop {
         let next = Instant::from_nanos((before.as_nanos() / tick + 1) * tick);
         std::thread::sleep(next.since(before));
         let now = s.now();
-        self.lag.record(nanos(now.since(next)).max(1)).expect("histograms that grow take any value");
+        // Late against the tick that was due after the last one: a turn that took long, or stood still, counts too.
+        let late = now.since(self.due.min(next));
+        self.lag.record(nanos(late).max(1)).expect("histograms that grow take any value");
+        self.due = next + self.tick;
         now
     }
 
