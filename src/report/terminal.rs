@@ -24,7 +24,6 @@ impl Default for Options<'_> {
 }
 
 const BOLD: &str = "1";
-const DIM: &str = "2";
 const GREEN: &str = "32";
 const RED: &str = "1;31";
 const YELLOW: &str = "33";
@@ -125,8 +124,7 @@ fn guarantees(screen: &mut Screen<'_>, report: &Report) {
     let unasked: Vec<&str> =
         report.guarantees.iter().filter(|g| g.standing == Standing::NotAsked).map(|g| g.title.as_str()).collect();
     if !unasked.is_empty() {
-        let text = screen.paint(DIM, &format!("  not asked: {}", unasked.join(", ")));
-        screen.line(&text);
+        screen.wrapped("  ", 2, &format!("not asked: {}", unasked.join(", ")));
     }
     let excuses: Vec<String> = report
         .excuses
