@@ -84,7 +84,7 @@ pub(super) fn packet_size(ctx: &Ctx<'_>) -> Value {
         ask().is_ok_and(|m| m.payload.len() == size)
     });
     match largest {
-        None => Value::Is(format!("less than {}{said_so}", bytes(sizes[0]))),
+        None => Value::Unknown(format!("not even {} comes through{said_so}", bytes(sizes[0]))),
         Some((size, None)) => Value::Is(format!("at least {}{said_so}", bytes(size))),
         Some((size, Some(next))) => Value::Is(format!("{} to {}{said_so}", bytes(size), bytes(next))),
     }
@@ -149,11 +149,11 @@ fn largest(all: &[usize], passes: impl Fn(usize) -> bool) -> Option<(usize, Opti
 
 fn between(largest: Option<(usize, Option<usize>)>, smallest: usize, most: usize, unit: &str) -> Value {
     let show = |n: usize| format!("{} {unit}", thousands(n as u64)).trim_end().to_owned();
+    let Some(largest) = largest else { return Value::Unknown(format!("not even {} comes through", show(smallest))) };
     Value::Is(match largest {
-        None => format!("less than {}", show(smallest)),
-        Some((n, None)) if n == most && unit == "B" => format!("{} (all)", show(n)),
-        Some((n, None)) => format!("at least {}", show(n)),
-        Some((n, Some(next))) => format!("{} to {}", show(n), show(next)),
+        (n, None) if n == most && unit == "B" => format!("{} (all)", show(n)),
+        (n, None) => format!("at least {}", show(n)),
+        (n, Some(next)) => format!("{} to {}", show(n), show(next)),
     })
 }
 

@@ -37,7 +37,6 @@ pub const ALL: &[Question] = &[
     q("will", "wills", will),
     q("session", "sessions", session),
     q("session_expiry", "session expiry", session_expiry),
-    q("shared", "shared subscriptions", shared),
     q("wildcards", "wildcards + and #", wildcards),
     q("dynamic_topics", "topics made by use", dynamic),
     q("assigned_id", "clients without identifier", assigned),
@@ -56,6 +55,8 @@ pub const ALL: &[Question] = &[
     q("offline_queue", "offline queue", limits::offline_queue),
     q("anonymous", "without user name", anonymous),
     q("wrong_password", "unknown user", wrong_password),
+    // Some brokers are not the same after it.
+    q("shared", "shared subscriptions", shared),
     q("tls", "TLS", |c| over(c, Kind::Tls)),
     q("websocket", "WebSocket", |c| over(c, Kind::Ws)),
 ];
