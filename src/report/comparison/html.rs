@@ -68,7 +68,12 @@ fn findings(c: &Comparison) -> String {
     let findings = c.findings();
     let mut html = String::from("<div class=\"card\">");
     if findings.is_empty() {
-        html.push_str("<p>No difference beyond the noise was seen.</p>");
+        let words = if c.ranges_only() {
+            "No difference is claimed: fewer pairs of runs than an interval needs could be trusted. The ranges seen are below."
+        } else {
+            "No difference beyond the noise was seen."
+        };
+        put(&mut html, format_args!("<p>{words}</p>"));
     } else {
         let items: String = findings.iter().map(|f| format!("<li>{}</li>", escape(f))).collect();
         put(&mut html, format_args!("<ul>{items}</ul>"));

@@ -187,6 +187,12 @@ impl Comparison {
         }
     }
 
+    /// True if some ratio rests on fewer pairs than an interval needs: too few repeats, or some were not trusted.
+    #[must_use]
+    pub fn ranges_only(&self) -> bool {
+        self.rows.iter().flat_map(|r| &r.ratios).flatten().any(|r| !r.interval)
+    }
+
     /// What differs, in sentences: `hivemq's p99 end to end is 2.1 to 2.6 times mosquitto's`. Only where an interval
     /// lies wholly on one side of 1.
     #[must_use]

@@ -42,8 +42,16 @@ pub fn legend(c: &Comparison) -> String {
     let repeats = c.conditions.repeats;
     let median = if repeats > 1 { format!("Median of {repeats} repeats [least, largest]. ") } else { String::new() };
     let ratios = if repeats >= super::ENOUGH {
+        let few = if c.ranges_only() {
+            format!(
+                " Where fewer than {} pairs could be trusted, the plain range, which proves no difference.",
+                super::ENOUGH
+            )
+        } else {
+            String::new()
+        };
         format!(
-            "Ratios: 95 % interval of the mean over {repeats} pairs of runs; no difference is claimed where it spans 1."
+            "Ratios: 95 % interval of the mean over {repeats} pairs of runs; no difference is claimed where it spans 1.{few}"
         )
     } else {
         format!(
