@@ -15,12 +15,16 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// How long processes that a broker leaves may take to end by themselves (assumed).
 const LEAVING: Duration = Duration::from_secs(2);
 
 /// How long a container runtime may take to note a container's end (assumed).
 const RUNTIME: Duration = Duration::from_secs(10);
+
+/// The lowest port that is chosen (assumed: well-known services listen below).
+const LOWEST: u32 = 10_000;
 
 /// A broker that squall started. Dropping it stops it.
 #[derive(Debug)]
@@ -488,8 +492,36 @@ pub(super) fn within<T: Send>(
     }
 }
 
-/// A port of the loopback that nobody has now.
+/// A port of the loopback that nobody has now, and that the kernel gives to nobody by itself: else a client's own socket could take it
+/// while a killed broker is away.
 pub(super) fn free_port() -> Result<u16, TargetError> {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
+    let given = range.split_whitespace().next().and_then(|low| low.parse::<u32>().ok());
+    let count = given.unwrap_or(0).saturating_sub(LOWEST);
+    for _ in 0..count.min(1_000) {
+        // Each process starts elsewhere, so that two squalls seldom meet.
+        let turn = NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = LOWEST + std::process::id().wrapping_mul(7_919).wrapping_add(turn) % count;
+        let port = u16::try_from(port).expect("below a port number");
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return Ok(port);
+        }
+    }
     let bound = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|l| l.local_addr());
     bound.map(|a| a.port()).map_err(|e| TargetError::unavailable(format!("no free port: {e}"), ""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_are_free_differ_and_are_none_that_the_kernel_gives_away() {
+        let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").expect("Linux");
+        let low: u16 = range.split_whitespace().next().and_then(|n| n.parse().ok()).expect("two numbers");
+        let (one, two) = (free_port().expect("there are some"), free_port().expect("there are some"));
+        assert!(one != two && one < low && two < low, "{one}, {two}, given away from {low} on");
+        assert!(TcpListener::bind((Ipv4Addr::LOCALHOST, one)).is_ok());
+    }
 }
