@@ -55,7 +55,6 @@ pub const ALL: &[Question] = &[
     q("offline_queue", "offline queue", limits::offline_queue),
     q("anonymous", "without user name", anonymous),
     q("wrong_password", "unknown user", wrong_password),
-    // Some brokers are not the same after it.
     q("shared", "shared subscriptions", shared),
     q("tls", "TLS", |c| over(c, Kind::Tls)),
     q("websocket", "WebSocket", |c| over(c, Kind::Ws)),
