@@ -6,7 +6,7 @@ mod support;
 
 use raw::{Process, Raw, ack};
 use squall::mqtt::packet::{Connect, Packet};
-use squall::mqtt::properties::Properties;
+use squall::mqtt::properties::{PropertiesBuf, Property};
 use squall::mqtt::{QoS, Version};
 use std::io::Write;
 use std::process::Stdio;
@@ -14,30 +14,47 @@ use support::{Scratch, squall};
 
 /// A client with a name and a password, and what CONNACK says.
 fn client(broker: &Process, version: Version, user: Option<(&str, &str)>) -> (Raw, u8) {
+    connect(broker, version, user, true)
+}
+
+/// The same, with a session that lasts unless it is a clean start.
+fn connect(broker: &Process, version: Version, user: Option<(&str, &str)>, clean: bool) -> (Raw, u8) {
+    let mut lasting = PropertiesBuf::default();
+    if version == Version::V5 && !clean {
+        lasting.push(Property::SessionExpiryInterval(600));
+    }
     let mut client = Raw::open(broker.addr, version);
     client.send(&Packet::Connect(Connect {
         version,
-        clean_start: true,
+        clean_start: clean,
         keep_alive: 0,
         client_id: "c",
         will: None,
         user_name: user.map(|u| u.0),
         password: user.map(|u| u.1.as_bytes()),
-        properties: Properties::EMPTY,
+        properties: lasting.as_properties(),
     }));
-    let code = client.receive(|p| if let Packet::ConnAck(c) = p { c.reason } else { panic!("{p:?}") });
+    let (code, present) = client.receive(|p| match p {
+        Packet::ConnAck(c) => (c.reason, c.session_present),
+        other => panic!("{other:?}"),
+    });
+    client.session_present = present;
     (client, code)
+}
+
+/// A user's line for the file of users.
+fn hashed(name: &str, password: &str) -> String {
+    let mut hash = squall();
+    hash.args(["broker", "--hash-password", name]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut hash = hash.spawn().expect("it starts");
+    hash.stdin.take().expect("piped").write_all(format!("{password}\n").as_bytes()).expect("written");
+    String::from_utf8(hash.wait_with_output().expect("ours").stdout).expect("text")
 }
 
 #[test]
 fn users_and_rules() {
     let folder = Scratch::new();
-    let mut hash = squall();
-    hash.args(["broker", "--hash-password", "alice"]).stdin(Stdio::piped()).stdout(Stdio::piped());
-    let mut hash = hash.spawn().expect("it starts");
-    hash.stdin.take().expect("piped").write_all(b"right\n").expect("written");
-    let line = String::from_utf8(hash.wait_with_output().expect("ours").stdout).expect("text");
-    let users = folder.file("users", &line).display().to_string();
+    let users = folder.file("users", &hashed("alice", "right")).display().to_string();
     let rules = folder.file("rules", "user alice\ntopic read in/#\ntopic write out/#\n").display().to_string();
     let broker = Process::start(&["--users", &users, "--rules", &rules]);
     for (version, refused) in [(Version::V311, 4), (Version::V5, 0x86)] {
@@ -61,6 +78,40 @@ fn users_and_rules() {
             assert_eq!(reason, if version == Version::V5 { 0x87 } else { 0 });
         }
         alice.ping(); // and nothing came to in/+
+    }
+}
+
+/// A session is its user's: nobody else takes it over, reads on in it, or ends it by a clean start (5.0, section 5.4.2), also
+/// after the broker's end.
+#[test]
+fn a_session_is_its_users_alone() {
+    let (alice, bob) = (Some(("alice", "a")), Some(("bob", "b")));
+    for (version, refused) in [(Version::V311, 2), (Version::V5, 0x85)] {
+        let folder = Scratch::new();
+        let users = folder.file("users", &(hashed("alice", "a") + &hashed("bob", "b"))).display().to_string();
+        let store = folder.0.join("store").display().to_string();
+        let start = || Process::start(&["--users", &users, "--store", &store]);
+        let broker = start();
+        let (mut hers, code) = connect(&broker, version, alice, false);
+        assert_eq!(code, 0);
+        assert_eq!(hers.subscribe("t", QoS::AtLeastOnce), [1]);
+        for clean in [false, true] {
+            let (mut his, code) = connect(&broker, version, bob, clean);
+            assert!(code == refused && his.is_closed(), "{code:#04x}"); // [MQTT-3.1.3-8]
+            hers.ping();
+        }
+        drop(hers);
+        broker.kill();
+        let broker = start();
+        assert_eq!(connect(&broker, version, bob, true).1, refused);
+        let (hers, code) = connect(&broker, version, alice, false);
+        assert!(code == 0 && hers.session_present, "{code:#04x}");
+        // Once it has ended, the identifier is anybody's.
+        let (mut hers, _) = connect(&broker, version, alice, true);
+        hers.send(&Packet::Disconnect(Default::default()));
+        assert!(hers.is_closed());
+        let (his, code) = connect(&broker, version, bob, false);
+        assert!(code == 0 && !his.session_present, "{code:#04x}");
     }
 }
 

@@ -98,6 +98,48 @@ fn other_transports_and_a_lower_qos_are_judged_too() {
     }
 }
 
+/// What the reference broker, as it is, gives no subject to is judged on one that is started otherwise: each case that counts
+/// is judged here by some broker, in each of its versions.
+#[test]
+fn every_case_is_judged_on_some_broker() {
+    let scratch = Scratch::new();
+    // `echo right | squall broker --hash-password alice`
+    let users = scratch.file("users", "alice:$7$10000$PMfFTy/6vVjOwDbF$I4ByryC0M2cBrqhAj4C+rnTU9jqHkqPkcgU+yvF6Dd3zpxW2gn88aPlfEM5SZfc4YmLrO6YXhku1QJZvlH0klg==");
+    let (users, json) = (users.to_str().expect("text"), scratch.0.join("c.json"));
+    let brokers: [(&[&str], &str); 5] = [
+        (&["--max-qos", "0"], ""),
+        (&["--no-retain"], ""),
+        (&["--no-assigned-ids"], ""),
+        (&["--topic-aliases", "0"], ""),
+        (&["--users", users], "alice:right@"),
+    ];
+    let open: BTreeSet<String> = include_str!("conform/no-subject.txt").lines().map(str::to_owned).collect();
+    let mut judged = BTreeSet::new();
+    let mut ask = |target: &[&str]| {
+        let only = open.iter().flat_map(|case| ["--only", case.split_once(' ').expect("version and name").1]);
+        let arguments: Vec<&str> = target.iter().copied().chain(only).collect();
+        let (code, text, _) = conform(&[&arguments[..], &["--json", json.to_str().expect("text")]].concat());
+        assert_eq!(code, 0, "{target:?}\n{text}");
+        let json = std::fs::read_to_string(&json).expect("there");
+        judged.extend(cases(&serde_json::from_str(&json).expect("JSON"), "held"));
+    };
+    ask(&["--transport", "ws"]);
+    for (arguments, user) in brokers {
+        let broker = Broker::start(arguments);
+        ask(&[&format!("mqtt://{user}{}", broker.addr)]);
+    }
+    let never: Vec<_> = open.difference(&judged).collect();
+    assert!(never.is_empty(), "{never:?}");
+}
+
+/// All other cases on a broker that retains nothing, and says so.
+#[test]
+fn a_broker_that_retains_nothing_keeps_every_rule() {
+    let broker = Broker::start(&["--no-retain"]);
+    let (code, text, _) = conform(&[&format!("mqtt://{}", broker.addr), "--mqtt", "5.0"]);
+    assert_eq!(code, 0, "{text}");
+}
+
 #[test]
 fn a_broken_rule_is_found_and_its_packets_are_shown() {
     let patterns = ["--only", "retained-cleared", "--mqtt", "3.1.1"];

@@ -10,6 +10,10 @@ use crate::time::Duration;
 pub struct Config {
     /// Highest QoS granted and accepted, 0 to 2.
     pub max_qos: u8,
+    /// Retained messages are kept; if not, 5.0 clients are told, and 3.1.1's are handed on and not kept.
+    pub retain: bool,
+    /// A client without an identifier gets one; if not, it is refused.
+    pub assigned_ids: bool,
     /// Messages kept for a session beyond its window; the newest goes when it is full.
     pub queue_limit: usize,
     /// Largest packet accepted, bytes.
@@ -51,6 +55,8 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             max_qos: 2,
+            retain: true,
+            assigned_ids: true,
             queue_limit: 100_000,
             max_packet: 16 << 20,
             window: 64,

@@ -7,7 +7,7 @@ use super::defects::Defect;
 use super::message::{Charge, Message};
 use crate::mqtt::packet::{ConnAck, Connect, Packet};
 use crate::mqtt::properties::{Properties, PropertiesBuf, Property};
-use crate::mqtt::{QoS, Version};
+use crate::mqtt::{QoS, Version, codec};
 use crate::time::{Duration, Instant};
 
 /// Why a CONNECT is refused: 5.0's reason code, the return code before it, and in words.
@@ -29,9 +29,16 @@ impl Broker {
             return self.close(conn, false, now);
         }
         let (client_id, assigned) = self.client_id(c.client_id);
+        let greeting = self.greeting(c, assigned.then_some(&*client_id));
+        if !self.takes(conn, greeting.as_properties()) {
+            self.note(conn, 1, || format!("refused: its Maximum Packet Size is below CONNACK's size; {client_id:?}"));
+            return self.close(conn, false, now);
+        }
         let (index, present) = self.find_session(&client_id, c.clean_start, now);
         let expiry = session_expiry(c).min(self.config.session_expiry_maximum);
+        let user = self.user(c);
         let session = self.session_mut(index).expect("it was just found");
+        session.user = user;
         session.connection = Some(conn);
         session.expiry = expiry;
         session.ends_at = None;
@@ -41,22 +48,52 @@ impl Broker {
             let session = if present { "its session was there" } else { "a new session" };
             format!("{client_id:?} connected, MQTT level {}, {session}", c.version.level())
         });
-        self.write_connack(conn, c, present, assigned.then_some(&*client_id));
+        let present = present || self.config.defects.strikes(Defect::InventSession);
+        // 3.1 has no such flag.
+        let session_present = present && c.version != Version::V31;
+        let properties = greeting.as_properties();
+        self.send(conn, &Packet::ConnAck(ConnAck { session_present, reason: 0, properties }));
         self.resume(index, now);
+    }
+
+    /// Whether a client takes the CONNACK with these properties, none of which may be left out [MQTT-3.1.2-24]. It is
+    /// asked before anything changes: who cannot be answered takes over no session.
+    fn takes(&self, conn: ConnId, properties: Properties<'_>) -> bool {
+        let Some(connection) = self.connections.get(&conn).filter(|c| c.max_packet < usize::MAX) else { return true };
+        let mut bytes = Vec::new();
+        let ack = ConnAck { session_present: false, reason: 0, properties };
+        codec::encode(&Packet::ConnAck(ack), connection.version, &mut bytes);
+        bytes.len() <= connection.max_packet
+    }
+
+    /// Who the client is, if users prove it by a password.
+    fn user(&self, c: &Connect<'_>) -> Option<Box<str>> {
+        c.user_name.filter(|_| self.config.access.has_users()).map(Into::into)
+    }
+
+    /// Section 5.4.2: a session gives access to what its user may read, so that its identifier is not for others.
+    fn is_anothers(&self, c: &Connect<'_>) -> bool {
+        let session = self.by_client.get(c.client_id).and_then(|index| self.session(*index));
+        let owner = session.and_then(|s| s.user.as_deref()).filter(|_| self.config.access.has_users());
+        owner.is_some() && owner != c.user_name
     }
 
     fn refusal(&mut self, c: &Connect<'_>) -> Option<Refusal> {
         if !self.config.versions.contains(&c.version) {
             return Some(Refusal(0x84, 1, "MQTT version not served [MQTT-3.1.2-2]"));
         }
-        if c.client_id.is_empty() && (c.version == Version::V31 || (c.version == Version::V311 && !c.clean_start)) {
-            return Some(Refusal(0x85, 2, "no client identifier without a clean session [MQTT-3.1.3-8]"));
+        let lasting = c.version == Version::V311 && !c.clean_start;
+        if c.client_id.is_empty() && (c.version == Version::V31 || lasting || !self.config.assigned_ids) {
+            return Some(Refusal(0x85, 2, "a client identifier is needed [MQTT-3.1.3-8]"));
         }
         if c.properties.find(|p| matches!(p, Property::AuthenticationMethod(_)).then_some(())).is_some() {
             return Some(Refusal(0x8C, 5, "no such authentication method [MQTT-4.12.0-1]"));
         }
         if !self.config.access.admits(c.user_name, c.password) {
             return Some(Refusal(0x86, 4, "wrong user name or password"));
+        }
+        if self.is_anothers(c) {
+            return Some(Refusal(0x85, 2, "another user's session has this client identifier [MQTT-3.1.3-8]"));
         }
         if let Some(will) = c.will
             && !self.config.access.allows(Right::Write, c.user_name, c.client_id, will.topic)
@@ -66,6 +103,9 @@ impl Broker {
         let will_qos = c.will.map_or(QoS::AtMostOnce, |w| w.qos);
         if c.version == Version::V5 && will_qos as u8 > self.config.max_qos {
             return Some(Refusal(0x9B, 3, "will QoS above Maximum QoS [MQTT-3.2.2-12]"));
+        }
+        if c.version == Version::V5 && !self.config.retain && c.will.is_some_and(|w| w.retain) {
+            return Some(Refusal(0x9A, 3, "a retained will where none is kept [MQTT-3.2.2-13]"));
         }
         if self.by_client.len() >= self.config.max_sessions && !self.by_client.contains_key(c.client_id) {
             return Some(Refusal(0x97, 3, "too many sessions"));
@@ -124,12 +164,12 @@ impl Broker {
         if let (Some(journal), Some(will)) = (&mut self.journal, &will) {
             journal.will(&will.message.from, Some(will), None);
         }
-        let keep_alive = self.keep_alive(c);
+        let (keep_alive, user) = (self.keep_alive(c), self.user(c));
         let config = &self.config;
         let Some(connection) = self.connections.get_mut(&conn) else { return };
         connection.session = Some(session);
         connection.will = will;
-        connection.user = c.user_name.filter(|_| config.access.has_users()).map(Into::into);
+        connection.user = user;
         connection.patience = Duration::from_millis(u64::from(keep_alive) * 1500);
         connection.window = usize::from(config.window);
         for property in c.properties.iter() {
@@ -181,7 +221,8 @@ impl Broker {
         Will { message, delay, expiry }
     }
 
-    fn write_connack(&mut self, conn: ConnId, c: &Connect<'_>, present: bool, assigned: Option<&str>) {
+    /// What an accepting CONNACK tells the client.
+    fn greeting(&self, c: &Connect<'_>, assigned: Option<&str>) -> PropertiesBuf {
         let config = &self.config;
         let mut p = PropertiesBuf::default();
         p.push(Property::ReceiveMaximum(config.receive_maximum));
@@ -189,6 +230,9 @@ impl Broker {
         p.push(Property::MaximumPacketSize(config.max_packet));
         if config.max_qos < 2 {
             p.push(Property::MaximumQoS(config.max_qos)); // [MQTT-3.2.2-9]
+        }
+        if !config.retain {
+            p.push(Property::RetainAvailable(0));
         }
         let keep_alive = self.keep_alive(c);
         if keep_alive != c.keep_alive {
@@ -200,11 +244,7 @@ impl Broker {
         if let Some(id) = assigned {
             p.push(Property::AssignedClientIdentifier(id)); // [MQTT-3.2.2-16]
         }
-        let session_present = present || self.config.defects.strikes(Defect::InventSession);
-        // 3.1 has no such flag.
-        let v31 = c.version == Version::V31;
-        let ack = ConnAck { session_present: session_present && !v31, reason: 0, properties: p.as_properties() };
-        self.send(conn, &Packet::ConnAck(ack));
+        p
     }
 }
 

@@ -94,18 +94,36 @@ impl Broker {
     fn write_publish(&mut self, conn: ConnId, d: &Delivery, id: Option<PacketId>, dup: bool, now: Instant) -> bool {
         let dup = dup || (d.qos == QoS::AtMostOnce && self.config.defects.strikes(Defect::DupAtQos0));
         let dup = dup || self.sabotage.carries_dup(&d.message);
-        let Some(connection) = self.connections.get_mut(&conn) else { return true };
-        let (mut topic, mut alias) = (&*d.message.topic, None);
-        let properties = if connection.version == Version::V5 {
-            alias = connection.alias_for(topic);
-            if let Some((number, true)) = &mut alias
-                && self.config.defects.strikes(Defect::AliasOutOfRange)
-            {
-                *number = connection.alias_maximum.saturating_add(1);
-            }
-            if let Some((_, false)) = alias {
-                topic = "";
-            }
+        let Some(connection) = self.connections.get(&conn) else { return true };
+        let mut alias = if connection.version == Version::V5 { connection.alias_for(&d.message.topic) } else { None };
+        if let Some((number, true)) = &mut alias
+            && self.config.defects.strikes(Defect::AliasOutOfRange)
+        {
+            *number = connection.alias_maximum.saturating_add(1);
+        }
+        let mut sent = self.write_aliased(conn, d, id, dup, alias, now);
+        if let (false, Some((_, true))) = (sent, alias) {
+            alias = None; // setting one takes three bytes, which may be three too many
+            sent = self.write_aliased(conn, d, id, dup, alias, now);
+        }
+        self.counts.delivered += u64::from(sent);
+        if let (true, Some((number, true)), Some(connection)) = (sent, alias, self.connections.get_mut(&conn)) {
+            connection.aliases_used.insert(d.message.topic.clone(), number);
+        }
+        sent
+    }
+
+    /// Writes it with an alias, set by it or set before, or with none; false if it is too large.
+    fn write_aliased(
+        &mut self,
+        conn: ConnId,
+        d: &Delivery,
+        id: Option<PacketId>,
+        dup: bool,
+        alias: Option<(u16, bool)>,
+        now: Instant,
+    ) -> bool {
+        let properties = if self.is_v5(conn) {
             let own = d.properties(alias.map(|(number, _)| number), now);
             if self.config.defects.is_empty() { own } else { self.spoil_properties(own, &d.message.properties) }
         } else {
@@ -115,17 +133,12 @@ impl Broker {
             dup,
             qos: d.qos,
             retain: d.retain,
-            topic,
+            topic: if let Some((_, false)) = alias { "" } else { &d.message.topic },
             packet_id: id,
             properties: properties.as_properties(),
             payload: &d.message.payload,
         };
-        let sent = self.send(conn, &Packet::Publish(publish));
-        self.counts.delivered += u64::from(sent);
-        if let (true, Some((number, true)), Some(connection)) = (sent, alias, self.connections.get_mut(&conn)) {
-            connection.aliases_used.insert(d.message.topic.clone(), number);
-        }
-        sent
+        self.send(conn, &Packet::Publish(publish))
     }
 
     /// [MQTT-4.4.0-1] after a resume: PUBLISH again with DUP, or PUBREL, with the original identifiers, in order.

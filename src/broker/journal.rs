@@ -112,6 +112,7 @@ impl Journal {
         if session.stored {
             let mut value = session.expiry.to_be_bytes().to_vec();
             value.extend_from_slice(&self.wall(session.ends_at).to_be_bytes());
+            value.extend_from_slice(session.user.as_deref().unwrap_or_default().as_bytes());
             self.put(key(b's', &session.client_id, &[]), value);
         }
     }

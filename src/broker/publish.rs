@@ -19,6 +19,9 @@ impl Broker {
         if v5 && p.qos as u8 > self.config.max_qos {
             return self.end(conn, 0x9B, "QoS above Maximum QoS [MQTT-3.2.2-11]", now);
         }
+        if v5 && p.retain && !self.config.retain {
+            return self.end(conn, 0x9A, "a retained message where none is kept [MQTT-3.2.2-14]", now);
+        }
         let Some(topic) = self.resolve_alias(conn, p) else {
             return self.end(conn, 0x94, "topic alias unknown or above the maximum", now);
         };
@@ -165,7 +168,7 @@ impl Broker {
     pub(super) fn publish_message(&mut self, mut message: Message, from: u32, now: Instant) {
         self.damage(&mut message);
         let message = Arc::new(message);
-        if message.retain {
+        if message.retain && self.config.retain {
             self.retain(&message);
         }
         let mut matches = std::mem::take(&mut self.matches);

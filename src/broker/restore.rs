@@ -123,9 +123,11 @@ impl Broker {
         let mut value = r.value;
         let expiry = u32::from_be_bytes(take(&mut value)?);
         let ends_at = self.instant(u64::from_be_bytes(take(&mut value)?));
+        let user = std::str::from_utf8(value).map_err(|_| Damaged)?;
         let index = self.new_session(r.name);
         let session = self.session_mut(index).ok_or(Damaged)?;
         session.stored = true;
+        session.user = (!user.is_empty()).then(|| user.into());
         session.expiry = expiry;
         if expiry != u32::MAX {
             let end = ends_at.unwrap_or(now + Duration::from_secs(expiry.into()));

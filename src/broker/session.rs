@@ -30,6 +30,8 @@ pub(super) struct InFlight {
 #[derive(Debug)]
 pub(super) struct Session {
     pub client_id: Arc<str>,
+    /// Whose it is, if users prove who they are: nobody else's client gets it.
+    pub user: Option<Box<str>>,
     pub connection: Option<ConnId>,
     /// Seconds it outlives its connection; `u32::MAX` for ever; 0 ends with it.
     pub expiry: u32,
@@ -51,6 +53,7 @@ impl Session {
     pub fn new(client_id: &str) -> Self {
         Self {
             client_id: client_id.into(),
+            user: None,
             connection: None,
             expiry: 0,
             ends_at: None,

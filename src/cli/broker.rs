@@ -39,6 +39,12 @@ pub(super) struct Args {
     /// Highest QoS
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(0..=2))]
     max_qos: u8,
+    /// Keeps no retained messages, and tells 5.0 clients so
+    #[arg(long)]
+    no_retain: bool,
+    /// Refuses clients that name no identifier, instead of giving them one
+    #[arg(long)]
+    no_assigned_ids: bool,
     /// MQTT versions to serve; others are refused
     #[arg(long, value_delimiter = ',', default_value = "3.1,3.1.1,5.0", value_name = "VERSIONS", value_parser = version)]
     mqtt: Vec<Version>,
@@ -158,6 +164,8 @@ pub(super) fn run(args: &Args) -> u8 {
     let config = Config {
         access,
         max_qos: args.max_qos,
+        retain: !args.no_retain,
+        assigned_ids: !args.no_assigned_ids,
         queue_limit: args.offline_queue,
         versions: args.mqtt.clone(),
         defects: Defects::new(&strikes),

@@ -8,7 +8,7 @@ use squall::mqtt::properties::Properties;
 use squall::mqtt::{PacketId, QoS, Version};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 /// A broker on a free port, killed in the end.
@@ -20,8 +20,13 @@ pub struct Process {
 impl Process {
     pub fn start(arguments: &[&str]) -> Self {
         let mut command = super::support::squall();
-        command.args(["broker", "--listen", "127.0.0.1:0"]).args(arguments).stdout(Stdio::piped());
-        let mut child = command.spawn().expect("it starts");
+        command.args(["broker", "--listen", "127.0.0.1:0"]).args(arguments);
+        Self::spawn(command)
+    }
+
+    /// The broker that this command starts; it listens once.
+    pub fn spawn(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("it starts");
         let mut line = String::new();
         BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("a line");
         let addr = line.trim().strip_prefix("listening on ").expect("it says where").parse().expect("an address");
