@@ -4,6 +4,8 @@
 set -eu
 cd "$(dirname "$0")/.."
 
+# Scratch folders are older than this, or ours.
+began=$(mktemp)
 cargo fmt --check
 cargo clippy --all-targets --all-features -- -D warnings
 cargo build --all-features
@@ -39,9 +41,12 @@ cargo test --target x86_64-unknown-linux-musl --test golden
 # Nothing is left behind: no process under a minder of ours, no broker, no container, no scratch folder.
 left=$(
   pgrep -af 'squall mind|squall.*broker --listen' || true
-  ls -d "${TMPDIR:-/tmp}"/squall-test-* "${TMPDIR:-/tmp}"/squall-check-* 2>/dev/null || true
+  for kind in test check probe report link links conform; do
+    find "${TMPDIR:-/tmp}" -maxdepth 1 -type d -newer "$began" -name "squall-$kind-*"
+  done
   ${SQUALL_CONTAINER:-docker} ps --all --format '{{.Names}}' | grep '^squall-' || true
 )
+rm -f "$began"
 if [ -n "$left" ]; then
   echo "something was left behind:"
   echo "$left"

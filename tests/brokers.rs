@@ -21,6 +21,12 @@ fn check(name: &str, version: &str, qos: u8, came_back: u8) {
     }
     let owed = format!("100 messages of QoS {qos} owed to an offline session: {came_back} came back");
     assert!(text.contains(&owed), "{text}");
+    if came_back == 100 {
+        assert!(
+            text.contains("Session Present 1;"),
+            "what was owed came back to a session, and it was told of: {text}"
+        );
+    }
     assert!(!text.contains("was killed"), "it stops on its signal and leaves nothing: {text}");
 }
 

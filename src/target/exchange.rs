@@ -250,6 +250,8 @@ pub struct Owed {
     pub session_present: bool,
     /// What the broker declares.
     pub declared: Durability,
+    /// Why the subscriber did not get its subscription at once; none: it did.
+    pub tried_again: Option<String>,
 }
 
 impl Owed {
@@ -266,7 +268,7 @@ impl Owed {
 
 impl fmt::Display for Owed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { qos, owed, came_back, copies, session_present, declared } = self;
+        let Self { qos, owed, came_back, copies, session_present, declared, tried_again } = self;
         let declared = match declared {
             Durability::Unknown => "nothing is declared".to_owned(),
             Durability::None => "declared: nothing survives".to_owned(),
@@ -277,7 +279,11 @@ impl fmt::Display for Owed {
         write!(
             f,
             "kill -9 with {owed} messages of QoS {qos} owed to an offline session: {came_back} came back, {copies} more than once, Session Present {session}; {declared}"
-        )
+        )?;
+        match tried_again {
+            None => Ok(()),
+            Some(why) => write!(f, "; subscribed not at once: {why}"),
+        }
     }
 }
 
@@ -301,7 +307,7 @@ pub fn kill_with_owed(target: &mut Target, count: u16) -> Result<Owed, TargetErr
         client.leave();
         Ok(qos)
     };
-    let (qos, _) = patiently(subscribe).map_err(at("the subscriber"))?;
+    let (qos, tried_again) = patiently(subscribe).map_err(at("the subscriber"))?;
     let publisher = format!("squall-owed-p{}", mark());
     let mut publisher = Client::connect(&endpoint, &publisher, true).map_err(at("the publisher"))?;
     for number in 1..=count {
@@ -321,7 +327,7 @@ pub fn kill_with_owed(target: &mut Target, count: u16) -> Result<Owed, TargetErr
     let session_present = client.session_present;
     let (first, copies) = collect(&mut client, usize::from(count));
     client.leave();
-    Ok(Owed { qos, owed: usize::from(count), came_back: first, copies, session_present, declared })
+    Ok(Owed { qos, owed: usize::from(count), came_back: first, copies, session_present, declared, tried_again })
 }
 
 fn wait_until_it_answers(target: &mut Target) -> Result<(), TargetError> {
@@ -354,4 +360,25 @@ fn collect(client: &mut Client, most: usize) -> (usize, usize) {
         }
     }
     (seen.len(), copies)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_owed_tells_why_it_was_tried_again() {
+        let mut owed = Owed {
+            qos: 2,
+            owed: 100,
+            came_back: 100,
+            copies: 0,
+            session_present: true,
+            declared: Durability::Always,
+            tried_again: None,
+        };
+        assert!(owed.to_string().ends_with("whatever was acknowledged survives"), "{owed}");
+        owed.tried_again = Some("it closed the connection".into());
+        assert!(owed.to_string().ends_with("; subscribed not at once: it closed the connection"), "{owed}");
+    }
 }
