@@ -470,6 +470,7 @@ pub enum FaultKind {
     BrokerRestart,
     BrokerPause,
     LinkOutage,
+    SlowCpu,
     SlowDisk,
     Reboot,
     /// The broker's process ended, and nobody had ordered it.

@@ -98,6 +98,32 @@ for = "3 s"
     assert!(r.report()["faults"].as_array().expect("a list").iter().any(|f| f["what"] == "broker paused"));
 }
 
+/// A CPU limit on a launched broker is carried out by stopping its processes for a part of each 100 ms, which the messages show.
+#[test]
+fn a_cpu_limit_shows_in_the_latencies() {
+    let scenario = r##"
+ramp = "100 ms"
+duration = "4 s"
+drain = "10 s"
+[fleet.s]
+sensors = 10
+publish = { topic = "f/{sensor}", qos = 1, every = "50 ms" }
+[subscriber.all]
+filters = [{ filter = "f/#", qos = 1 }]
+[[fault]]
+at = "1 s"
+broker = "slow-cpu"
+for = "2 s"
+runs = "20 ms"
+"##;
+    let r = run(scenario, &[]);
+    assert_eq!(r.broken(), Vec::<String>::new(), "{}", r.stdout);
+    // 400 messages in these two seconds: four of five come while it is stopped, and half of those wait for 40 ms and more.
+    let late = logged_above(&r.folder, "s:end_to_end", Duration::from_millis(30));
+    assert!(late >= 100, "{late} samples above 30 ms");
+    assert!(r.report()["faults"].as_array().expect("a list").iter().any(|f| f["what"] == "broker's CPU limited"));
+}
+
 /// Counts a tag's samples above a limit in `latency.hlog`, read as any tool of HdrHistogram reads it.
 fn logged_above(folder: &Path, tag: &str, limit: Duration) -> u64 {
     use base64::prelude::{BASE64_STANDARD, Engine};

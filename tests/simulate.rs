@@ -312,6 +312,32 @@ fn a_slow_disk_shows() {
     assert_eq!(delays(&DISK.replace("qos = 1", "qos = 1, retain = false").replace("30 ms", "1 ns")), 0);
     let output = squall().arg("run").arg(Scratch::new().file("disk.toml", DISK)).output().expect("it starts");
     assert_eq!(output.status.code(), Some(3));
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(told.contains("io.max") && told.contains("use squall simulate"), "{told}");
+}
+
+/// A broker that runs 20 ms of each 100 ms answers what comes in the other 80 ms late, by less than those, and breaks nothing.
+#[test]
+fn a_cpu_limit_shows() {
+    let text = DISK
+        .replace("\"1 s\" }", "\"10 ms\" }")
+        .replace("slow-disk", "slow-cpu")
+        .replace("write = \"30 ms\"", "runs = \"20 ms\"");
+    let (mut sent, mut late, mut longest) = (Vec::new(), 0, Duration::ZERO);
+    let outcome = simulate_tapped(&parse(&text), &Settings::default(), &mut |_| true, &mut |e| match e.what {
+        What::Sent(_) => sent.push(e.at),
+        What::Acked { number, .. } => {
+            let took = e.at.since(sent[number as usize]);
+            late += u32::from(took > Duration::from_millis(5));
+            longest = longest.max(took);
+        }
+        _ => {}
+    });
+    // 1,000 messages in the ten seconds, 80 % of them while it is stopped, of which some wait less than 5 ms.
+    assert!((700..=800).contains(&late), "{late} late");
+    assert!(longest <= Duration::from_millis(80) && longest > Duration::from_millis(60), "{longest:?}");
+    assert!(outcome.faults.iter().any(|f| f.what == "broker's CPU limited"));
+    assert!(outcome.verdicts.guarantees.iter().all(|j| j.outcome != Standing::Broken), "{:?}", outcome.verdicts);
 }
 
 /// A storm hits the share that it says, all at one instant; each draws for itself. What they keep decides about their sessions.

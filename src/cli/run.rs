@@ -97,7 +97,10 @@ pub(super) fn run(args: &Args) -> u8 {
 /// Why real time cannot run a scenario: nobody's disk can be slowed from outside.
 fn only_in_virtual_time(scenario: &Scenario) -> Result<(), u8> {
     if scenario.faults.iter().any(|f| matches!(f.action, FaultAction::SlowDisk { .. })) {
-        eprintln!("squall: a fault says broker = \"slow-disk\", which exists in virtual time only: squall simulate");
+        eprintln!(
+            "squall: a fault says broker = \"slow-disk\", which exists in virtual time only: a limit of a disk (io.max) needs the rights of \
+             the machine's owner and a block device that the broker has for itself; use squall simulate"
+        );
         return Err(exit::USAGE);
     }
     Ok(())

@@ -2,6 +2,7 @@
 
 use super::captures::Captures;
 use super::cores::Cores;
+use super::deeds::{Deed, deeds};
 use super::engine::{self, Engine};
 use super::foreign::{Drivers, Manned};
 use super::judging::{self, Live, Message};
@@ -12,7 +13,7 @@ use crate::clock::Clock;
 use crate::measure::histogram;
 use crate::measure::summary::{Harness, ResourceSample, Summary};
 use crate::promise::{Phases, Promises};
-use crate::scenario::model::{Fault, FaultAction, Scenario};
+use crate::scenario::model::Scenario;
 use crate::target::{Target, TargetError, resources};
 use crate::time::{Duration, Instant};
 use crate::trace::{FaultKind, FaultMark, STARTED_AGAIN};
@@ -23,6 +24,8 @@ use std::sync::mpsc::{Sender, channel};
 
 /// A stall of a load loop from which on its figures are not trusted (assumed; a tick is 1 ms).
 const STALL: Duration = Duration::from_millis(150);
+/// How often the run is looked after (assumed).
+const LOOK: Duration = Duration::from_millis(50);
 /// How late messages may be sent at the 99th percentile (assumed).
 const SLIP: Duration = Duration::from_millis(20);
 
@@ -207,18 +210,6 @@ struct Conduct<'a> {
     folder: Option<std::path::PathBuf>,
 }
 
-/// One thing done to the broker's process.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(crate) enum Deed {
-    Kill,
-    Stop,
-    Start,
-    Pause(Duration),
-    Resume,
-    SlowDisk { lasts: Duration, write: Duration },
-    DiskIsWell,
-}
-
 impl<'a> Conduct<'a> {
     fn begin(
         scenario: &'a Scenario,
@@ -305,7 +296,7 @@ impl<'a> Conduct<'a> {
         let quiet = Duration::from_secs(1).max(plan::longest_round_trip(self.scenario) * 2);
         let mut healed_at = None;
         loop {
-            crate::target::ready::pause(Duration::from_millis(50));
+            self.wait_a_little();
             let now = self.clock.now();
             self.do_deeds(now);
             self.await_start(now);
@@ -341,6 +332,12 @@ impl<'a> Conduct<'a> {
         self.notice_silence();
         let _ = self.messages.send(Message::Drained);
         self.phase.store(OVER, Ordering::Relaxed);
+    }
+
+    /// Until the next look, or the next deed if that comes before.
+    fn wait_a_little(&self) {
+        let next = self.to_do.first().map_or(LOOK, |(at, _)| at.since(self.clock.now()));
+        crate::target::ready::pause(next.clamp(Duration::from_millis(1), LOOK));
     }
 
     /// Nothing is owed, and no client has anything left to do.
@@ -397,6 +394,11 @@ impl<'a> Conduct<'a> {
                 Deed::Pause(t) => (self.target.pause(), FaultKind::BrokerPause, "broker paused", Some(t)),
                 Deed::Resume => {
                     let _ = self.target.resume();
+                    continue;
+                }
+                Deed::SlowCpu { lasts, .. } => (Ok(()), FaultKind::SlowCpu, "broker's CPU limited", Some(lasts)),
+                Deed::Hold => {
+                    let _ = self.target.pause();
                     continue;
                 }
                 // Refused before the run: nobody's disk can be slowed from here.
@@ -549,26 +551,6 @@ pub(crate) fn load_loops(wanted: usize, scenario: &Scenario) -> usize {
     let load = crate::scenario::explain::load(scenario);
     let useful = (load.rate / 20_000.0).max(load.clients as f64 / 10_000.0).ceil().max(1.0);
     (useful as usize).clamp(1, (cores / 2).max(1))
-}
-
-/// What is to be done to the broker, by time.
-pub(crate) fn deeds(faults: &[Fault]) -> Vec<(Instant, Deed)> {
-    let mut all = Vec::new();
-    for Fault { at, action } in faults {
-        match *action {
-            FaultAction::Kill { back_after } => {
-                all.push((*at, Deed::Kill));
-                all.extend(back_after.map(|t| (*at + t, Deed::Start)));
-            }
-            FaultAction::Restart { back_after } => all.extend([(*at, Deed::Stop), (*at + back_after, Deed::Start)]),
-            FaultAction::Pause { lasts } => all.extend([(*at, Deed::Pause(lasts)), (*at + lasts, Deed::Resume)]),
-            FaultAction::SlowDisk { lasts, write } => {
-                all.extend([(*at, Deed::SlowDisk { lasts, write }), (*at + lasts, Deed::DiskIsWell)]);
-            }
-        }
-    }
-    all.sort();
-    all
 }
 
 fn harness(leavings: &[Leavings], cpu: Duration, wall: Duration, notes: &mut Vec<String>) -> Harness {

@@ -5,6 +5,7 @@ pub mod captures;
 mod cleanup;
 mod coordinator;
 pub mod cores;
+mod deeds;
 mod engine;
 mod features;
 mod foreign;
@@ -18,5 +19,6 @@ mod secure;
 mod socket;
 mod unattended;
 
-pub(crate) use coordinator::{Deed, deeds, load_loops};
+pub(crate) use coordinator::load_loops;
 pub use coordinator::{Outcome, Progress, Settings, run};
+pub(crate) use deeds::{Deed, deeds};

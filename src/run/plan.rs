@@ -249,7 +249,7 @@ fn hard_paths(scenario: &Scenario) -> Vec<HardPath> {
             FaultAction::Kill { .. } => Some(HardPath::Kill),
             FaultAction::Restart { .. } => Some(HardPath::Restart),
             FaultAction::Pause { .. } => Some(HardPath::Pause),
-            FaultAction::SlowDisk { .. } => None,
+            FaultAction::SlowCpu { .. } | FaultAction::SlowDisk { .. } => None,
         })
         .collect();
     let cuts = |f: &Fleet| {

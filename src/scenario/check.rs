@@ -3,7 +3,7 @@
 use super::device::device;
 use super::diagnostics::Problem;
 use super::links::Links;
-use super::model::{Expect, Fault, FaultAction, Fleet, Keeps, Power, Reboot, Scenario, SubscriberGroup};
+use super::model::{CPU_PERIOD, Expect, Fault, FaultAction, Fleet, Keeps, Power, Reboot, Scenario, SubscriberGroup};
 use super::publish::publish;
 use super::reader::{At, Problems, Table, list};
 use super::{load, memory, threshold, under_test, units};
@@ -236,10 +236,11 @@ fn faults(root: &Table<'_>, context: &Context<'_>) -> Vec<Fault> {
         let at = moment(&f, context.load);
         let word = f.word("broker", "");
         let (own, foreign): (&[&str], &[_]) = match word {
-            "pause" => (&["for"], &["back_after", "write"]),
-            "slow-disk" => (&["for", "write"], &["back_after"]),
+            "pause" => (&["for"], &["back_after", "write", "runs"]),
+            "slow-cpu" => (&["for", "runs"], &["back_after", "write"]),
+            "slow-disk" => (&["for", "write"], &["back_after", "runs"]),
             "" => (&[], &[]),
-            _ => (&["back_after"], &["for", "write"]),
+            _ => (&["back_after"], &["for", "write", "runs"]),
         };
         for key in foreign.iter().filter(|key| f.has(key)) {
             f.problem(f.place_of(key), format!("{key} means nothing to a {word}"), format!("use {}", own[0]));
@@ -248,6 +249,7 @@ fn faults(root: &Table<'_>, context: &Context<'_>) -> Vec<Fault> {
         let action = match word {
             "kill" => FaultAction::Kill { back_after },
             "restart" => FaultAction::Restart { back_after: back_after.unwrap_or(SECOND) },
+            "slow-cpu" => slow_cpu(&f),
             "slow-disk" => FaultAction::SlowDisk {
                 lasts: f.duration_above_zero("for", SECOND),
                 write: f.duration_above_zero("write", SECOND),
@@ -255,8 +257,12 @@ fn faults(root: &Table<'_>, context: &Context<'_>) -> Vec<Fault> {
             _ => FaultAction::Pause { lasts: f.duration_above_zero("for", SECOND) },
         };
         for key in own.iter().filter(|key| **key != "back_after" && !f.has(key)) {
-            let what = if *key == "for" { "how long" } else { "what a packet costs that is written down" };
-            f.problem(f.span.clone(), format!("{key} is missing"), format!("add {key} = \"3 s\", say: {what}"));
+            let (value, what) = match *key {
+                "for" => ("3 s", "how long"),
+                "runs" => ("20 ms", "how much of each 100 ms it runs"),
+                _ => ("3 s", "what a packet costs that is written down"),
+            };
+            f.problem(f.span.clone(), format!("{key} is missing"), format!("add {key} = \"{value}\", say: {what}"));
         }
         if let Some(at) = at {
             all.push(At { value: (at, action), span: f.span.clone() });
@@ -266,10 +272,25 @@ fn faults(root: &Table<'_>, context: &Context<'_>) -> Vec<Fault> {
         FaultAction::Kill { back_after: Some(t) }
         | FaultAction::Restart { back_after: t }
         | FaultAction::Pause { lasts: t }
+        | FaultAction::SlowCpu { lasts: t, .. }
         | FaultAction::SlowDisk { lasts: t, .. } => (*at, *at + t),
         FaultAction::Kill { back_after: None } => (*at, Instant::FAR),
     };
     in_order(all, window, root).into_iter().map(|(at, action)| Fault { at, action }).collect()
+}
+
+/// Each of its periods is an event of its own, so it does not last for ever.
+fn slow_cpu(f: &Table<'_>) -> FaultAction {
+    const LONGEST: Duration = Duration::from_secs(3600);
+    let lasts = f.duration_above_zero("for", SECOND);
+    if lasts > LONGEST {
+        f.problem(f.place_of("for"), "a CPU limit lasts an hour at most", "make it \"1 h\" or less");
+    }
+    let runs = f.duration_above_zero("runs", CPU_PERIOD / 2);
+    if runs >= CPU_PERIOD {
+        f.problem(f.place_of("runs"), "this is no limit: it is the whole of each 100 ms", "make it \"20 ms\", say");
+    }
+    FaultAction::SlowCpu { lasts: lasts.min(LONGEST), runs }
 }
 
 fn expect(root: &Table<'_>, groups: &[&str]) -> Expect {

@@ -5,7 +5,8 @@ use super::load::{ACK, cost, mean_rate, payload_bytes, publish_bytes, sample};
 pub use super::load::{Load, load};
 use super::memory;
 use super::model::{
-    DeviceSpec, DropPolicy, FaultAction, Fleet, Keeps, NamedLink, Payload, PublishSpec, Rhythm, Scenario, SessionSpec,
+    CPU_PERIOD, DeviceSpec, DropPolicy, FaultAction, Fleet, Keeps, NamedLink, Payload, PublishSpec, Rhythm, Scenario,
+    SessionSpec,
 };
 use super::units::show;
 use super::words::{at, bits, bytes, count, percent, seconds, three, wrap};
@@ -380,6 +381,12 @@ fn fault_words(scenario: &Scenario, out: &mut String) {
                 format!("stopped in order, started again {} later", show(back_after))
             }
             FaultAction::Pause { lasts } => format!("paused for {}", show(lasts)),
+            FaultAction::SlowCpu { lasts, runs } => format!(
+                "its CPU is limited for {}: its processes run {} of each {}, and are stopped for the rest",
+                show(lasts),
+                show(runs),
+                show(CPU_PERIOD)
+            ),
             FaultAction::SlowDisk { lasts, write } => format!(
                 "its disk is slow for {}: {} more for each packet that changes what it keeps",
                 show(lasts),

@@ -404,6 +404,9 @@ pub enum Keeps {
     Nothing,
 }
 
+/// The period of a CPU limit: the default of Linux's control groups (cpu.max).
+pub const CPU_PERIOD: Duration = Duration::from_millis(100);
+
 /// Something done to the broker at a time.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Fault {
@@ -430,6 +433,13 @@ pub enum FaultAction {
     Pause {
         /// How long.
         lasts: Duration,
+    },
+    /// Its processes run for a part of each [`CPU_PERIOD`] only, and are stopped for the rest.
+    SlowCpu {
+        /// How long.
+        lasts: Duration,
+        /// How much of each period it runs: above zero, below the period.
+        runs: Duration,
     },
     /// Its disk is slow for this long; in virtual time only.
     SlowDisk {

@@ -462,12 +462,17 @@ pub const TABLES: &[(&str, &[Setting])] = {
                 n("at", Duration, "when, from the run's start", r##"at = "10 s""##),
                 n(
                     "broker",
-                    Word(&["kill", "restart", "pause", "slow-disk"]),
+                    Word(&["kill", "restart", "pause", "slow-cpu", "slow-disk"]),
                     "what is done to it",
                     r##"broker = "pause""##,
                 ),
                 s("back_after", Duration, "kill, restart: when it is started again"),
-                s("for", Duration, "pause, slow-disk: how long"),
+                s("for", Duration, "pause, slow-cpu, slow-disk: how long"),
+                s(
+                    "runs",
+                    Duration,
+                    "slow-cpu: how much of each 100 ms its processes run; for the rest they are stopped",
+                ),
                 s(
                     "write",
                     Duration,

@@ -308,6 +308,9 @@ fn faults(scenario: &Scenario, out: &mut String) {
             FaultAction::Kill { back_after: Some(t) } => ("kill", format!("back_after = {}\n", duration(t))),
             FaultAction::Restart { back_after } => ("restart", format!("back_after = {}\n", duration(back_after))),
             FaultAction::Pause { lasts } => ("pause", format!("for = {}\n", duration(lasts))),
+            FaultAction::SlowCpu { lasts, runs } => {
+                ("slow-cpu", format!("for = {}\nruns = {}\n", duration(lasts), duration(runs)))
+            }
             FaultAction::SlowDisk { lasts, write } => {
                 ("slow-disk", format!("for = {}\nwrite = {}\n", duration(lasts), duration(write)))
             }

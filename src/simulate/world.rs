@@ -348,6 +348,11 @@ impl World {
                     self.paused = false;
                     None
                 }
+                Deed::SlowCpu { lasts, .. } => mark(FaultKind::SlowCpu, "broker's CPU limited", Some(lasts)),
+                Deed::Hold => {
+                    self.paused = true;
+                    None
+                }
                 Deed::SlowDisk { lasts, write } => {
                     self.write = write;
                     mark(FaultKind::SlowDisk, "broker's disk slow", Some(lasts))

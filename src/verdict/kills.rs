@@ -54,7 +54,11 @@ impl Judge {
             }
             FaultKind::BrokerRestart => self.tally.restarts += 1,
             FaultKind::BrokerPause => self.tally.pauses += 1,
-            FaultKind::LinkOutage | FaultKind::SlowDisk | FaultKind::Reboot | FaultKind::BrokerDied => {}
+            FaultKind::LinkOutage
+            | FaultKind::SlowCpu
+            | FaultKind::SlowDisk
+            | FaultKind::Reboot
+            | FaultKind::BrokerDied => {}
         }
         if forgets && self.takes(self.kill_excuse()) {
             self.kills.at.push(fault.at);

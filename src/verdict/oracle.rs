@@ -29,11 +29,11 @@ impl Scene<'_> {
         self.faults.iter().any(|f| ends(f.kind) && f.at + ABOUT >= from && f.at <= to + ABOUT)
     }
 
-    /// True if the broker was ended or paused between the two instants: its timing then proves nothing.
+    /// True if the broker was ended, paused or short of CPU between the two instants: its timing then proves nothing.
     pub fn broker_disturbed(&self, from: Instant, to: Instant) -> bool {
         let over = |f: &FaultMark| f.at + f.lasted.unwrap_or(Duration::ZERO) + ABOUT;
-        let paused =
-            self.faults.iter().any(|f| f.kind == FaultKind::BrokerPause && over(f) >= from && f.at <= to + ABOUT);
+        let stopped = |k| matches!(k, FaultKind::BrokerPause | FaultKind::SlowCpu);
+        let paused = self.faults.iter().any(|f| stopped(f.kind) && over(f) >= from && f.at <= to + ABOUT);
         paused || self.broker_ended(from, to)
     }
 }
