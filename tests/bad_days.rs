@@ -153,3 +153,66 @@ fn a_full_disk_loses_no_verdict() {
     assert!(stdout.contains("Guarantees"), "{stdout}");
     assert_eq!(out.status.code(), Some(5), "{stdout}");
 }
+
+/// A broker whose disk is full: its manifest gives it 2 MiB a file, and a session that is away is owed more. It ends, and says why.
+#[test]
+fn a_broker_that_fills_its_disk_is_reported_with_its_own_words() {
+    let scratch = Scratch::new();
+    std::fs::create_dir_all(scratch.0.join("full")).expect("writable");
+    let manifest = r##"name = "full"
+about = "a broker whose disk is full soon"
+[version]
+is = "{squall}"
+[launch]
+program = "sh"
+args = ["-c", "trap '' XFSZ; ulimit -f 4096; exec \"$0\" broker --listen \"$1\" --store \"$2\"", "{squall}", "{host}:{port}", "{data}/store"]
+stop_signal = "TERM"
+ready_within = "10 s"
+stop_within = "5 s"
+"##;
+    std::fs::write(scratch.0.join("full/broker.toml"), manifest).expect("writable");
+    let scenario = r##"ramp = "100 ms"
+duration = "10 s"
+drain = "1 s"
+[fleet.s]
+sensors = 10
+publish = { topic = "o/{sensor}", qos = 1, every = "20 ms", payload = "16 KiB" }
+[subscriber.all]
+session = "persistent"
+filters = [{ filter = "#", qos = 1 }]
+offline = [{ at = "500 ms", for = "8 s" }]
+"##;
+    let file = scratch.file("s.toml", scenario);
+    let mut command = squall();
+    command.env("SQUALL_BROKERS", &scratch.0).arg("run").arg(&file).args(["--target", "full"]);
+    let out = command.arg("--out").arg(scratch.0.join("reports")).output().expect("it starts");
+    let stdout = String::from_utf8_lossy(&out.stdout);
+    assert_eq!(out.status.code(), Some(4), "{stdout}");
+    assert!(stdout.contains("the broker died: it ended with code 4"), "{stdout}");
+    assert!(stdout.contains("the store cannot be written") && stdout.contains("File too large"), "{stdout}");
+}
+
+/// Two runs of the same scenario on the same target, into the same folder, at the same time: each has its own port and its own report.
+#[test]
+fn two_runs_at_once_have_nothing_in_common() {
+    let scratch = Scratch::new();
+    let file = scratch.file("s.toml", SMALL);
+    let begin = || {
+        let mut command = squall();
+        command.arg("run").arg(&file).arg("--out").arg(scratch.0.join("reports"));
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts")
+    };
+    let both = [begin(), begin()];
+    for run in both {
+        let out = run.wait_with_output().expect("ours");
+        // 5: on a busy machine a harness may say that its figures are not to be trusted.
+        assert!(matches!(out.status.code(), Some(0 | 5)), "{}", String::from_utf8_lossy(&out.stdout));
+    }
+    for number in 1..=2 {
+        let path = scratch.0.join(format!("reports/s-{number}/report.json"));
+        let report: serde_json::Value =
+            serde_json::from_str(&std::fs::read_to_string(path).expect("each has a folder")).expect("JSON");
+        let counts = &report["total"]["counts"];
+        assert!(counts["acked"].as_u64().is_some_and(|n| n > 0), "{counts}");
+    }
+}
