@@ -160,3 +160,39 @@ fn an_image_that_listens_on_its_loopback_alone_gets_the_machines_network() {
     assert!(text.contains("127.0.0.1:21890") && text.contains("was given this machine's network"), "{text}");
     assert!(!containers().contains(image), "{}", containers());
 }
+
+/// The container runtime goes away in the middle of a run: the broker cannot be started again, and the report has the runtime's words.
+#[test]
+fn a_container_runtime_lost_in_a_run_is_reported() {
+    let image = "localhost/squall-test-lost";
+    mosquitto_image(image, "listener 1883\nallow_anonymous true\nuser root\n");
+    let scratch = Scratch::new();
+    let gone = scratch.0.join("gone");
+    let real = std::env::var("SQUALL_CONTAINER").unwrap_or_else(|_| "podman".into());
+    let lost = format!(
+        "#!/bin/sh\n[ -e {0} ] && {{ echo 'the runtime is gone' >&2; exit 125; }}\n\
+         exec {real} \"$@\"\n",
+        gone.display()
+    );
+    let wrapper = scratch.file("runtime", &lost);
+    let scenario = support::SMALL.replace("duration = \"3 s\"", "duration = \"6 s\"")
+        + "\n[[fault]]\nat = \"4 s\"\nbroker = \"kill\"\nback_after = \"500 ms\"\n";
+    let file = scratch.file("s.toml", &scenario);
+    let mut command = squall();
+    command.env("SQUALL_CONTAINER", format!("sh {}", wrapper.display())).arg("run").arg(&file);
+    command.args(["--target", &format!("container:{image}")]).arg("--out").arg(scratch.0.join("reports"));
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+    let mut progress = std::io::BufRead::lines(std::io::BufReader::new(child.stderr.take().expect("piped")));
+    assert!(progress.any(|l| l.expect("text").contains("connected")));
+    fs::write(&gone, "").expect("writable");
+    progress.for_each(drop);
+    let output = child.wait_with_output().expect("ours");
+    let text = String::from_utf8_lossy(&output.stdout);
+    // What the runtime could not remove while it was gone is not left behind by this test.
+    for line in containers().lines().filter(|l| l.contains(image)) {
+        let name = line.split(' ').next().expect("a name");
+        assert!(runtime().args(["rm", "--force", name]).stdout(Stdio::null()).status().expect("it is there").success());
+    }
+    assert_eq!(output.status.code(), Some(4), "{text}");
+    assert!(text.contains("the broker died") && text.contains("the runtime is gone"), "{text}");
+}
