@@ -46,6 +46,41 @@ for = "3 s"
     assert!(p99 >= 2.7 && max >= 2.9, "p99 {p99}, max {max}");
 }
 
+/// A CPU limit takes CPU away: mosquitto, which writes down a growing queue at each change, gets 10 ms of each 100 ms, and has its share
+/// back afterwards.
+#[test]
+fn mosquitto_under_a_cpu_limit_uses_less_of_a_core() {
+    let scenario = r##"
+ramp = "100 ms"
+duration = "8 s"
+drain = "20 s"
+[fleet.s]
+sensors = 20
+publish = { topic = "f/{sensor}", qos = 1, every = "20 ms" }
+[subscriber.away]
+session = "persistent"
+filters = [{ filter = "f/#", qos = 1 }]
+offline = [{ at = "200 ms", for = "7500 ms" }]
+[[fault]]
+at = "3 s"
+broker = "slow-cpu"
+for = "3 s"
+runs = "10 ms"
+"##;
+    let r = run(scenario, &["--target", "mosquitto"]);
+    assert_eq!(r.broken(), Vec::<String>::new(), "{}\n{}", r.stdout, r.stderr);
+    let samples = r.report()["broker"]["samples"].as_array().expect("a list").clone();
+    // Each sample tells of the second before it.
+    let share = |from: f64, to: f64| {
+        let within = samples.iter().filter(|s| s["at"].as_f64().is_some_and(|at| (from + 1.0..=to).contains(&at)));
+        let cores: Vec<f64> = within.filter_map(|s| s["cores"].as_f64()).collect();
+        assert!(!cores.is_empty(), "{samples:?}");
+        cores.iter().sum::<f64>() / cores.len() as f64
+    };
+    let (before, limited, after) = (share(0.5, 3.0), share(3.0, 6.0), share(6.0, 8.0));
+    assert!(limited < before / 2.0 && limited < after / 2.0, "{before}, {limited}, {after} of a core");
+}
+
 /// The reference broker as a child of the test.
 struct Broker(Child, String);
 

@@ -336,7 +336,7 @@ fn a_cpu_limit_shows() {
     // 1,000 messages in the ten seconds, 80 % of them while it is stopped, of which some wait less than 5 ms.
     assert!((700..=800).contains(&late), "{late} late");
     assert!(longest <= Duration::from_millis(80) && longest > Duration::from_millis(60), "{longest:?}");
-    assert!(outcome.faults.iter().any(|f| f.what == "broker's CPU limited"));
+    assert!(outcome.faults.iter().any(|f| f.what == "CPU limit: the broker handles nothing for 80 ms of each 100 ms"));
     assert!(outcome.verdicts.guarantees.iter().all(|j| j.outcome != Standing::Broken), "{:?}", outcome.verdicts);
 }
 

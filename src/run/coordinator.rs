@@ -2,7 +2,7 @@
 
 use super::captures::Captures;
 use super::cores::Cores;
-use super::deeds::{Deed, deeds};
+use super::deeds::{Deed, deeds, stopped_in_turns};
 use super::engine::{self, Engine};
 use super::foreign::{Drivers, Manned};
 use super::judging::{self, Live, Message};
@@ -382,21 +382,21 @@ impl<'a> Conduct<'a> {
                 self.cpu_of_the_gone += self.cpu_of_the_living();
             }
             let (result, kind, what, lasted) = match deed {
-                Deed::Kill => (self.target.kill(), FaultKind::BrokerKill, "broker killed", None),
+                Deed::Kill => (self.target.kill(), FaultKind::BrokerKill, "broker killed".to_owned(), None),
                 Deed::Stop => {
                     self.target.stop();
-                    (Ok(()), FaultKind::BrokerRestart, "broker stopped", None)
+                    (Ok(()), FaultKind::BrokerRestart, "broker stopped".to_owned(), None)
                 }
                 Deed::Start => {
                     self.starting = Some(now);
-                    (self.target.start_again(), FaultKind::BrokerRestart, STARTED_AGAIN, None)
+                    (self.target.start_again(), FaultKind::BrokerRestart, STARTED_AGAIN.to_owned(), None)
                 }
-                Deed::Pause(t) => (self.target.pause(), FaultKind::BrokerPause, "broker paused", Some(t)),
+                Deed::Pause(t) => (self.target.pause(), FaultKind::BrokerPause, "broker paused".to_owned(), Some(t)),
                 Deed::Resume => {
                     let _ = self.target.resume();
                     continue;
                 }
-                Deed::SlowCpu { lasts, .. } => (Ok(()), FaultKind::SlowCpu, "broker's CPU limited", Some(lasts)),
+                Deed::SlowCpu { lasts, runs } => (Ok(()), FaultKind::SlowCpu, stopped_in_turns(runs), Some(lasts)),
                 Deed::Hold => {
                     let _ = self.target.pause();
                     continue;
@@ -407,7 +407,7 @@ impl<'a> Conduct<'a> {
             if let Err(error) = result {
                 self.died = Some(error.message);
             }
-            let fault = FaultMark { at: now, lasted, what: what.into(), kind };
+            let fault = FaultMark { at: now, lasted, what, kind };
             let _ = self.messages.send(Message::Fault(fault.clone()));
             self.faults.push(fault);
         }

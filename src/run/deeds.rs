@@ -1,6 +1,7 @@
 //! What the faults of a scenario come to: deeds at times, the same in real and in virtual time.
 
 use crate::scenario::model::{CPU_PERIOD, Fault, FaultAction};
+use crate::scenario::units::show;
 use crate::time::{Duration, Instant};
 
 /// One thing done to the broker's process.
@@ -55,4 +56,16 @@ fn held(at: Instant, lasts: Duration, runs: Duration) -> impl Iterator<Item = (I
     std::iter::successors(Some(at), |from| Some(*from + CPU_PERIOD))
         .take_while(move |from| *from + runs < end)
         .flat_map(move |from| [(from + runs, Deed::Hold), ((from + CPU_PERIOD).min(end), Deed::Resume)])
+}
+
+/// What a fault's mark says of a CPU limit on processes.
+pub(crate) fn stopped_in_turns(runs: Duration) -> String {
+    let (rest, period) = (show(CPU_PERIOD.saturating_sub(runs)), show(CPU_PERIOD));
+    format!("CPU limit: the broker's processes are stopped for {rest} of each {period} (SIGSTOP, SIGCONT)")
+}
+
+/// The same in virtual time, where there is no process.
+pub(crate) fn idle_in_turns(runs: Duration) -> String {
+    let (rest, period) = (show(CPU_PERIOD.saturating_sub(runs)), show(CPU_PERIOD));
+    format!("CPU limit: the broker handles nothing for {rest} of each {period}")
 }

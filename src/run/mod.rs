@@ -21,4 +21,4 @@ mod unattended;
 
 pub(crate) use coordinator::load_loops;
 pub use coordinator::{Outcome, Progress, Settings, run};
-pub(crate) use deeds::{Deed, deeds};
+pub(crate) use deeds::{Deed, deeds, idle_in_turns};

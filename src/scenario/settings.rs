@@ -471,7 +471,7 @@ pub const TABLES: &[(&str, &[Setting])] = {
                 s(
                     "runs",
                     Duration,
-                    "slow-cpu: how much of each 100 ms its processes run; for the rest they are stopped",
+                    "slow-cpu: how much of each 100 ms its processes run; for the rest they are stopped (SIGSTOP), and in virtual time the broker handles nothing",
                 ),
                 s(
                     "write",

@@ -113,6 +113,7 @@ impl Grammar {
             "broker = \"pause\"\nfor = \"2 s\"",
             "broker = \"kill\"\nback_after = \"1 s\"",
             "broker = \"restart\"\nback_after = \"1 s\"",
+            "broker = \"slow-cpu\"\nfor = \"2 s\"\nruns = \"10 ms\"",
         ]);
         let _ = write!(self.out, "\n[[fault]]\nat = \"{at} s\"\n{what}\n");
     }
@@ -120,14 +121,19 @@ impl Grammar {
 
 #[cfg(test)]
 mod tests {
-    /// Whatever it writes is a fine scenario.
+    /// Whatever it writes is a fine scenario, and it knows every fault that real and virtual time have in common.
     #[test]
     fn everything_it_says_is_grammatical() {
+        let mut faults = ["kill", "restart", "pause", "slow-cpu"].map(|word| (word, 0));
         for seed in 0..500 {
             let text = super::generate(seed);
+            for (word, times) in &mut faults {
+                *times += text.matches(&format!("broker = \"{word}\"")).count();
+            }
             if let Err(errors) = crate::scenario::parse("random.toml", &text) {
                 panic!("{}", errors.render(false));
             }
         }
+        assert!(faults.iter().all(|(_, times)| *times > 0), "{faults:?}");
     }
 }

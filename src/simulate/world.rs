@@ -11,7 +11,7 @@ use crate::device::{Closed, Device};
 use crate::link::SensorSide as _;
 use crate::measure::summary::WireCost;
 use crate::run::plan::{self, Planned, RunPlan};
-use crate::run::{Deed, Progress, deeds};
+use crate::run::{Deed, Progress, deeds, idle_in_turns};
 use crate::scenario::model::{FaultAction, Scenario};
 use crate::time::{Duration, Instant};
 use crate::trace::{Event, FaultKind, FaultMark};
@@ -348,7 +348,7 @@ impl World {
                     self.paused = false;
                     None
                 }
-                Deed::SlowCpu { lasts, .. } => mark(FaultKind::SlowCpu, "broker's CPU limited", Some(lasts)),
+                Deed::SlowCpu { lasts, runs } => mark(FaultKind::SlowCpu, &idle_in_turns(runs), Some(lasts)),
                 Deed::Hold => {
                     self.paused = true;
                     None
