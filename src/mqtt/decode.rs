@@ -5,7 +5,7 @@ use super::error::DecodeError;
 use super::packet::{
     Ack, Codes, ConnAck, Connect, Packet, Publish, Reason, Subscribe, SubscribeOptions, Unsubscribe, Will,
 };
-use super::properties::{Place, Properties};
+use super::properties::{Place, Properties, Property};
 use super::topic;
 use super::wire::Reader;
 use super::{QoS, Version};
@@ -190,8 +190,7 @@ fn publish<'a>(first: u8, r: &mut Reader<'a>, version: Version) -> Result<Publis
     let topic = r.text()?;
     let packet_id = if qos == QoS::AtMostOnce { None } else { Some(r.packet_id()?) };
     let properties = properties(r, version, Place::Publish)?;
-    let aliased =
-        topic.is_empty() && properties.iter().any(|p| matches!(p, super::properties::Property::TopicAlias(_)));
+    let aliased = topic.is_empty() && properties.iter().any(|p| matches!(p, Property::TopicAlias(_)));
     if !aliased {
         check_name(topic)?;
     }
@@ -312,5 +311,10 @@ fn reason<'a>(r: &mut Reader<'a>, version: Version, place: Place) -> Result<Reas
         return Err(DecodeError::ReasonCode(if place == Place::Auth { 15 } else { 14 }));
     }
     let properties = if r.is_empty() { Properties::EMPTY } else { Properties::read(r, place)? };
+    // A plain success may go without anything (section 3.15.2.1); all else names its method (3.15.2.2.2).
+    let names_method = || properties.iter().any(|p| matches!(p, Property::AuthenticationMethod(_)));
+    if place == Place::Auth && (reason != 0 || !properties.is_empty()) && !names_method() {
+        return Err(DecodeError::AuthMethod);
+    }
     Ok(Reason { reason, properties })
 }

@@ -75,6 +75,8 @@ pub enum DecodeError {
     AckFlags,
     /// CONNACK that refuses and yet says Session Present.
     SessionPresent,
+    /// AUTH that does not name its authentication method.
+    AuthMethod,
     /// A packet that this side never sends.
     WrongSide,
 }
@@ -109,7 +111,7 @@ impl DecodeError {
             Self::WillQos3 => "MQTT-3.1.2-12",
             Self::WillRetainAlone => "MQTT-3.1.2-13",
             Self::PasswordAlone => "MQTT-3.1.2-22",
-            Self::PropertyUnknown | Self::PropertyTwice | Self::PropertyValue => "MQTT-4.13.1-1",
+            Self::PropertyUnknown | Self::PropertyTwice | Self::PropertyValue | Self::AuthMethod => "MQTT-4.13.1-1",
             Self::SubscriptionIdFromClient => "MQTT-3.3.4-6",
             Self::ExpiryFromServer => "MQTT-3.14.2-2",
             Self::ReasonCode(kind) => reason_code_statement(kind),
@@ -135,6 +137,7 @@ impl DecodeError {
             | Self::NoLocalShared
             | Self::PropertyTwice
             | Self::PropertyValue
+            | Self::AuthMethod
             | Self::WrongSide
             | Self::SessionPresent => 0x82,
             _ => 0x81,
@@ -195,6 +198,7 @@ impl fmt::Display for DecodeError {
             Self::ReasonCode(_) => "reason code out of place",
             Self::AckFlags => "reserved bits of CONNACK's flags",
             Self::SessionPresent => "session present in a refusal",
+            Self::AuthMethod => "AUTH without an authentication method",
             Self::WrongSide => "packet that this side never sends",
         };
         write!(f, "{text} [{}]", self.statement())

@@ -236,8 +236,8 @@ impl<'a> Properties<'a> {
                 return Err(if is_alias { DecodeError::TopicAlias } else { DecodeError::PropertyValue });
             }
         }
-        // Authentication data without a method is an error (section 3.1.2.11.10).
-        if seen & (1 << 22) != 0 && seen & (1 << 21) == 0 {
+        // Authentication data without a method is an error in CONNECT (section 3.1.2.11.10); AUTH needs its method anyway.
+        if place == Place::Connect && seen & (1 << 22) != 0 && seen & (1 << 21) == 0 {
             return Err(DecodeError::PropertyValue);
         }
         Ok(Self(bytes))

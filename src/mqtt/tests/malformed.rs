@@ -76,7 +76,10 @@ const CASES: &[Case] = &[
     Case(V5, Client, &[0xE0, 1, 1], "MQTT-3.14.2-1", 0x81),
     Case(V5, Server, &[0xE0, 7, 0x8B, 5, 17, 0, 0, 0, 1], "MQTT-3.14.2-2", 0x82),
     Case(V5, Client, &[0xF0, 1, 1], "MQTT-3.15.2-1", 0x81),
+    Case(V5, Client, &[0xF0, 1, 0x18], "MQTT-4.13.1-1", 0x82),
+    Case(V5, Server, &[0xF0, 6, 0, 4, 0x1F, 0, 1, b'r'], "MQTT-4.13.1-1", 0x82),
     // Properties.
+    Case(V5, Client, b"\x10\x11\0\x04MQTT\x05\x02\0\0\x04\x16\0\x01d\0\0", "MQTT-4.13.1-1", 0x82),
     Case(V5, Client, b"\x30\x06\0\x01t\x02\x7F\0", "MQTT-4.13.1-1", 0x81),
     Case(V5, Client, b"\x30\x08\0\x01t\x04\x01\0\x01\0", "MQTT-4.13.1-1", 0x82),
     Case(V5, Client, b"\x30\x05\0\x01t\x80\0", "MQTT-1.5.5-1", 0x81),
@@ -101,6 +104,8 @@ fn unusual_packets_are_legal() {
         (V5, Server, &[0xE0, 0]),
         (V5, Server, &[0xE0, 1, 0x8B]),
         (V5, Client, &[0xF0, 0]),
+        (V5, Client, &[0xF0, 2, 0, 0]),
+        (V5, Server, &[0x20, 7, 0, 0x8C, 4, 22, 0, 1, 0]), // a CONNACK may have authentication data alone
         (V5, Server, &[0x40, 3, 0, 1, 0x10]),
         (V5, Server, &[0x40, 4, 0, 1, 0, 0]),
         (V5, Server, b"\x30\x06\0\0\x03\x23\0\x01"),

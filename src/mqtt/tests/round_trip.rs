@@ -62,7 +62,8 @@ impl Parts {
     /// The properties that belong to this packet, or none before 5.0.
     fn properties(&self) -> PropertiesBuf {
         let mut p = PropertiesBuf::default();
-        if self.version != Version::V5 || self.flags[3] {
+        // AUTH always names its method.
+        if self.version != Version::V5 || (self.flags[3] && self.kind != 15) {
             return p;
         }
         let (text, binary) = (&*self.text, &self.binary[..self.binary.len().min(300)]);
@@ -90,6 +91,9 @@ impl Parts {
                 p.push(Property::SubscriptionIdentifier(long));
             }
             10 => {}
+            15 => {
+                p.push(Property::AuthenticationMethod(text)).push(Property::AuthenticationData(binary));
+            }
             _ => {
                 p.push(Property::ReasonString(text));
             }
