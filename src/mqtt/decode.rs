@@ -28,27 +28,42 @@ pub fn decode(bytes: &[u8], version: Version, sender: Sender, max_packet: u32) -
         return Err(DecodeError::TooLarge);
     }
     let Some(content) = bytes.get(header..total) else { return Ok(None) };
-    let packet = content_of(first, Reader(content), version)?;
-    check_whole(&packet, version, sender)?;
-    // 3.1.1 does not ask for the shortest length, 5.0 does [MQTT-1.5.5-1]; CONNECT has told which it is.
-    let version = if let Packet::Connect(c) = &packet { c.version } else { version };
-    if version == Version::V5 && header > 2 && bytes[header - 1] == 0 {
+    let r = &mut Reader(content);
+    // 3.1.1 does not ask for the shortest length, 5.0 does [MQTT-1.5.5-1]; CONNECT tells which it is.
+    let minimal = header == 2 || bytes[header - 1] != 0;
+    if !minimal && version == Version::V5 && first >> 4 != 1 {
         return Err(DecodeError::NotMinimal);
     }
-    Ok(Some((packet, total)))
+    // Each arm makes the whole result: a packet that is moved about costs more than it takes to read it.
+    match first >> 4 {
+        1 => {
+            let connect = connect(r)?;
+            if !minimal && connect.version == Version::V5 {
+                return Err(DecodeError::NotMinimal);
+            }
+            whole(Packet::Connect(connect), r, total)
+        }
+        2 => whole(Packet::ConnAck(connack(r, version)?), r, total),
+        3 => whole(Packet::Publish(publish(first, r, version, sender)?), r, total),
+        4 => whole(Packet::PubAck(ack(r, version, 4)?), r, total),
+        5 => whole(Packet::PubRec(ack(r, version, 5)?), r, total),
+        6 => whole(Packet::PubRel(ack(r, version, 6)?), r, total),
+        7 => whole(Packet::PubComp(ack(r, version, 7)?), r, total),
+        8 => whole(Packet::Subscribe(subscribe(r, version)?), r, total),
+        9 => whole(Packet::SubAck(suback(r, version)?), r, total),
+        10 => whole(Packet::Unsubscribe(unsubscribe(r, version)?), r, total),
+        11 => whole(Packet::UnsubAck(unsuback(r, version)?), r, total),
+        12 => whole(Packet::PingReq, r, total),
+        13 => whole(Packet::PingResp, r, total),
+        14 => whole(Packet::Disconnect(reason(r, version, Place::Disconnect, sender)?), r, total),
+        _ => whole(Packet::Auth(reason(r, version, Place::Auth, sender)?), r, total),
+    }
 }
 
-/// What one side may say in a packet, and the other may not.
-fn check_whole(packet: &Packet<'_>, version: Version, sender: Sender) -> Result<()> {
-    if version != Version::V5 {
-        return Ok(());
-    }
-    let (properties, banned, error) = match (packet, sender) {
-        (Packet::Publish(p), Sender::Client) => (p.properties, 11, DecodeError::SubscriptionIdFromClient),
-        (Packet::Disconnect(r), Sender::Server) => (r.properties, 17, DecodeError::ExpiryFromServer),
-        _ => return Ok(()),
-    };
-    if properties.find(|p| (p.id() == banned).then_some(())).is_some() { Err(error) } else { Ok(()) }
+/// The packet, if its content ends where it should.
+#[inline(always)]
+fn whole<'a>(packet: Packet<'a>, r: &Reader<'a>, total: usize) -> Result<Option<(Packet<'a>, usize)>> {
+    if r.is_empty() { Ok(Some((packet, total))) } else { Err(DecodeError::Length) }
 }
 
 fn remaining_length(bytes: &[u8]) -> Result<Option<(usize, usize)>> {
@@ -96,30 +111,12 @@ fn check_publish_flags(flags: u8) -> Result<()> {
     }
 }
 
-fn content_of(first: u8, mut r: Reader<'_>, version: Version) -> Result<Packet<'_>> {
-    let r = &mut r;
-    let packet = match first >> 4 {
-        1 => Packet::Connect(connect(r)?),
-        2 => Packet::ConnAck(connack(r, version)?),
-        3 => Packet::Publish(publish(first, r, version)?),
-        4 => Packet::PubAck(ack(r, version, 4)?),
-        5 => Packet::PubRec(ack(r, version, 5)?),
-        6 => Packet::PubRel(ack(r, version, 6)?),
-        7 => Packet::PubComp(ack(r, version, 7)?),
-        8 => Packet::Subscribe(subscribe(r, version)?),
-        9 => Packet::SubAck(suback(r, version)?),
-        10 => Packet::Unsubscribe(unsubscribe(r, version)?),
-        11 => Packet::UnsubAck(unsuback(r, version)?),
-        12 => Packet::PingReq,
-        13 => Packet::PingResp,
-        14 => Packet::Disconnect(reason(r, version, Place::Disconnect)?),
-        _ => Packet::Auth(reason(r, version, Place::Auth)?),
-    };
-    if r.is_empty() { Ok(packet) } else { Err(DecodeError::Length) }
-}
-
 fn properties<'a>(r: &mut Reader<'a>, version: Version, place: Place) -> Result<Properties<'a>> {
     if version == Version::V5 { Properties::read(r, place) } else { Ok(Properties::EMPTY) }
+}
+
+fn has(properties: Properties<'_>, is: impl Fn(&Property<'_>) -> bool) -> bool {
+    properties.iter().any(|p| is(&p))
 }
 
 fn connect<'a>(r: &mut Reader<'a>) -> Result<Connect<'a>> {
@@ -185,14 +182,18 @@ fn connack<'a>(r: &mut Reader<'a>, version: Version) -> Result<ConnAck<'a>> {
     Ok(ConnAck { session_present, reason, properties: properties(r, version, Place::ConnAck)? })
 }
 
-fn publish<'a>(first: u8, r: &mut Reader<'a>, version: Version) -> Result<Publish<'a>> {
+#[inline]
+fn publish<'a>(first: u8, r: &mut Reader<'a>, version: Version, sender: Sender) -> Result<Publish<'a>> {
     let qos = QoS::from_u8((first >> 1) & 3).ok_or(DecodeError::Qos3)?;
     let topic = r.text()?;
     let packet_id = if qos == QoS::AtMostOnce { None } else { Some(r.packet_id()?) };
     let properties = properties(r, version, Place::Publish)?;
-    let aliased = topic.is_empty() && properties.iter().any(|p| matches!(p, Property::TopicAlias(_)));
+    let aliased = topic.is_empty() && has(properties, |p| matches!(p, Property::TopicAlias(_)));
     if !aliased {
         check_name(topic)?;
+    }
+    if sender == Sender::Client && has(properties, |p| matches!(p, Property::SubscriptionIdentifier(_))) {
+        return Err(DecodeError::SubscriptionIdFromClient);
     }
     let (dup, retain) = (first & 8 != 0, first & 1 != 0);
     Ok(Publish { dup, qos, retain, topic, packet_id, properties, payload: r.rest() })
@@ -297,7 +298,7 @@ fn unsuback<'a>(r: &mut Reader<'a>, version: Version) -> Result<Codes<'a>> {
     Ok(Codes { packet_id, properties, codes })
 }
 
-fn reason<'a>(r: &mut Reader<'a>, version: Version, place: Place) -> Result<Reason<'a>> {
+fn reason<'a>(r: &mut Reader<'a>, version: Version, place: Place, sender: Sender) -> Result<Reason<'a>> {
     if version != Version::V5 || r.is_empty() {
         return Ok(Reason::default());
     }
@@ -311,9 +312,13 @@ fn reason<'a>(r: &mut Reader<'a>, version: Version, place: Place) -> Result<Reas
         return Err(DecodeError::ReasonCode(if place == Place::Auth { 15 } else { 14 }));
     }
     let properties = if r.is_empty() { Properties::EMPTY } else { Properties::read(r, place)? };
+    let of_a_server = place == Place::Disconnect && sender == Sender::Server;
+    if of_a_server && has(properties, |p| matches!(p, Property::SessionExpiryInterval(_))) {
+        return Err(DecodeError::ExpiryFromServer);
+    }
     // A plain success may go without anything (section 3.15.2.1); all else names its method (3.15.2.2.2).
-    let names_method = || properties.iter().any(|p| matches!(p, Property::AuthenticationMethod(_)));
-    if place == Place::Auth && (reason != 0 || !properties.is_empty()) && !names_method() {
+    let plain = reason == 0 && properties.is_empty();
+    if place == Place::Auth && !plain && !has(properties, |p| matches!(p, Property::AuthenticationMethod(_))) {
         return Err(DecodeError::AuthMethod);
     }
     Ok(Reason { reason, properties })

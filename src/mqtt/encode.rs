@@ -19,10 +19,10 @@ pub fn encode(packet: &Packet<'_>, version: Version, out: &mut Vec<u8>) {
         Packet::PubRel(a) => ack(0x62, a, version, out),
         Packet::PubComp(a) => ack(0x70, a, version, out),
         Packet::Subscribe(Subscribe { packet_id, properties: p, filters }) => {
-            with_filters(0x82, *packet_id, *p, filters, version, out);
+            with_filters(0x82, *packet_id, *p, version, out, |out| out.extend_from_slice(filters));
         }
         Packet::Unsubscribe(Unsubscribe { packet_id, properties: p, filters }) => {
-            with_filters(0xA2, *packet_id, *p, filters, version, out);
+            with_filters(0xA2, *packet_id, *p, version, out, |out| out.extend_from_slice(filters));
         }
         Packet::SubAck(c) => codes(0x90, c, version, out),
         Packet::UnsubAck(c) => codes(0xB0, c, version, out),
@@ -69,21 +69,21 @@ pub fn encode_subscribe(
     filters: &[(&str, SubscribeOptions)],
     out: &mut Vec<u8>,
 ) {
-    let mut bytes = Vec::new();
-    for (filter, options) in filters {
-        put_binary(filter.as_bytes(), &mut bytes);
-        bytes.push(options.to_byte());
-    }
-    with_filters(0x82, packet_id, properties, &bytes, version, out);
+    with_filters(0x82, packet_id, properties, version, out, |out| {
+        for (filter, options) in filters {
+            put_binary(filter.as_bytes(), out);
+            out.push(options.to_byte());
+        }
+    });
 }
 
 /// Appends an UNSUBSCRIBE.
 pub fn encode_unsubscribe(version: Version, packet_id: PacketId, filters: &[&str], out: &mut Vec<u8>) {
-    let mut bytes = Vec::new();
-    for filter in filters {
-        put_binary(filter.as_bytes(), &mut bytes);
-    }
-    with_filters(0xA2, packet_id, Properties::EMPTY, &bytes, version, out);
+    with_filters(0xA2, packet_id, Properties::EMPTY, version, out, |out| {
+        for filter in filters {
+            put_binary(filter.as_bytes(), out);
+        }
+    });
 }
 
 /// Writes the content after a fixed header whose length is found out afterwards.
@@ -115,13 +115,13 @@ fn properties(p: Properties<'_>, version: Version, out: &mut Vec<u8>) {
 }
 
 fn publish(p: &Publish<'_>, version: Version, out: &mut Vec<u8>) {
-    out.push(0x30 | (u8::from(p.dup) << 3) | ((p.qos as u8) << 1) | u8::from(p.retain));
     let properties_length = match version {
         Version::V5 => p.properties.as_bytes().len() + varint_len(p.properties.as_bytes().len()),
         _ => 0,
     };
     let id_length = if p.packet_id.is_some() { 2 } else { 0 };
     let length = 2 + p.topic.len().min(usize::from(u16::MAX)) + id_length + properties_length + p.payload.len();
+    out.push(0x30 | (u8::from(p.dup) << 3) | ((p.qos as u8) << 1) | u8::from(p.retain));
     put_varint(u32::try_from(length).unwrap_or(u32::MAX), out);
     put_binary(p.topic.as_bytes(), out);
     if let Some(id) = p.packet_id {
@@ -158,11 +158,18 @@ fn reason(first: u8, r: &Reason<'_>, version: Version, out: &mut Vec<u8>) {
     }
 }
 
-fn with_filters(first: u8, id: PacketId, p: Properties<'_>, filters: &[u8], version: Version, out: &mut Vec<u8>) {
+fn with_filters(
+    first: u8,
+    id: PacketId,
+    p: Properties<'_>,
+    version: Version,
+    out: &mut Vec<u8>,
+    filters: impl FnOnce(&mut Vec<u8>),
+) {
     framed(first, out, |out| {
         put_u16(id.get(), out);
         properties(p, version, out);
-        out.extend_from_slice(filters);
+        filters(out);
     });
 }
 

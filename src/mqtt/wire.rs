@@ -10,24 +10,29 @@ type Result<T> = std::result::Result<T, DecodeError>;
 pub(super) struct Reader<'a>(pub &'a [u8]);
 
 impl<'a> Reader<'a> {
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
+    #[inline]
     pub fn take(&mut self, n: usize) -> Result<&'a [u8]> {
         let (head, tail) = self.0.split_at_checked(n).ok_or(DecodeError::Length)?;
         self.0 = tail;
         Ok(head)
     }
 
+    #[inline]
     pub fn rest(&mut self) -> &'a [u8] {
         std::mem::take(&mut self.0)
     }
 
+    #[inline]
     pub fn u8(&mut self) -> Result<u8> {
         Ok(self.take(1)?[0])
     }
 
+    #[inline]
     pub fn u16(&mut self) -> Result<u16> {
         let b = self.take(2)?;
         Ok(u16::from_be_bytes([b[0], b[1]]))
@@ -51,17 +56,26 @@ impl<'a> Reader<'a> {
         Err(DecodeError::NotMinimal)
     }
 
+    #[inline]
     pub fn binary(&mut self) -> Result<&'a [u8]> {
         let n = self.u16()?;
         self.take(usize::from(n))
     }
 
     /// [MQTT-1.5.4-1] no surrogates (Rust's UTF-8 has none), [MQTT-1.5.4-2] no U+0000.
+    #[inline]
     pub fn text(&mut self) -> Result<&'a str> {
-        let text = std::str::from_utf8(self.binary()?).map_err(|_| DecodeError::Utf8)?;
-        if text.as_bytes().contains(&0) { Err(DecodeError::Nul) } else { Ok(text) }
+        let bytes = self.binary()?;
+        // Nearly all text is ASCII, which a loop without a way out tells for many bytes at a time.
+        if bytes.iter().fold(true, |ascii, b| ascii & (b.wrapping_sub(1) < 0x7F)) {
+            // SAFETY: bytes from 1 to 0x7F are UTF-8, each by itself.
+            return Ok(unsafe { std::str::from_utf8_unchecked(bytes) });
+        }
+        let text = std::str::from_utf8(bytes).map_err(|_| DecodeError::Utf8)?;
+        if bytes.contains(&0) { Err(DecodeError::Nul) } else { Ok(text) }
     }
 
+    #[inline]
     pub fn packet_id(&mut self) -> Result<PacketId> {
         PacketId::new(self.u16()?).ok_or(DecodeError::PacketIdZero)
     }
