@@ -433,6 +433,8 @@ pub enum Figure {
 pub enum Latency {
     /// Begin of TCP connect to established.
     TcpConnect,
+    /// TCP established to the end of the handshakes of TLS and WebSocket, of transports that have them.
+    Handshake,
     /// CONNECT to CONNACK.
     ConnAck,
     /// SUBSCRIBE to SUBACK.
@@ -445,13 +447,15 @@ pub enum Latency {
 
 impl Latency {
     /// All of them, in the order they are reported.
-    pub const ALL: [Self; 5] = [Self::TcpConnect, Self::ConnAck, Self::SubAck, Self::PublishAck, Self::EndToEnd];
+    pub const ALL: [Self; 6] =
+        [Self::TcpConnect, Self::Handshake, Self::ConnAck, Self::SubAck, Self::PublishAck, Self::EndToEnd];
 
     /// Its name in thresholds and files.
     #[must_use]
     pub const fn key(self) -> &'static str {
         match self {
             Self::TcpConnect => "tcp_connect",
+            Self::Handshake => "handshake",
             Self::ConnAck => "connack",
             Self::SubAck => "suback",
             Self::PublishAck => "publish_ack",
@@ -464,6 +468,7 @@ impl Latency {
     pub const fn title(self) -> &'static str {
         match self {
             Self::TcpConnect => "TCP connect",
+            Self::Handshake => "TLS or WebSocket handshake",
             Self::ConnAck => "CONNECT to CONNACK",
             Self::SubAck => "SUBSCRIBE to SUBACK",
             Self::PublishAck => "publish to acknowledgement",

@@ -83,6 +83,8 @@ pub enum What {
         /// When it should have begun.
         intended: Instant,
     },
+    /// TCP stands, and the handshakes of TLS or WebSocket begin over it; told only if the transport has them.
+    TcpOpen,
     /// The transport (TCP, and TLS or WebSocket if any) is open; CONNECT goes out.
     TransportOpen,
     /// CONNACK arrived.

@@ -188,12 +188,34 @@ fn gilbert_elliott_keeps_its_stationary_loss() {
 }
 
 #[test]
+fn what_waits_for_room_at_a_close_still_comes_before_the_fin() {
+    let mut slow = spec(10, 0.2);
+    slow.up.rate = Some(20_000);
+    let mut b = Bench::new(slow, 1);
+    b.connect();
+    let all: Vec<u8> = (0..20_000u16).flat_map(u16::to_be_bytes).collect();
+    let taken = b.path.write(&all, b.now);
+    assert!(taken < all.len() / 2, "the buffer takes {taken} bytes at once, so that most of them wait");
+    b.path.finish(all[taken..].to_vec(), b.now);
+    assert_eq!(b.path.sensor_state(), SensorState::Closed);
+    let mut got = Vec::new();
+    let limit = b.now + Duration::from_secs(1000);
+    let finished = b.until(limit, |b| {
+        let (conn, now) = (b.conn.expect("open"), b.now);
+        b.path.gateway_read(conn, &mut got, usize::MAX, now);
+        b.finished == [0]
+    });
+    assert!(finished.is_some());
+    assert!(got == all, "{} of {} bytes", got.len(), all.len());
+}
+
+#[test]
 fn fin_rst_and_silence_cross_the_link_both_ways() {
     let later = |b: &Bench| b.now + Duration::from_secs(10);
     // The sensor finishes.
     let mut b = Bench::new(spec(10, 0.0), 1);
     b.connect();
-    b.path.finish(b.now);
+    b.path.finish(Vec::new(), b.now);
     assert!(b.until(later(&b), |b| b.finished == [0]).is_some());
     // The sensor resets.
     let mut b = Bench::new(spec(10, 0.0), 1);
@@ -283,7 +305,7 @@ fn last_words_after_the_brokers_fin_arrive() {
     b.until(later, |_| false);
     b.path.gateway_finish(0, b.now);
     b.path.write(b"last words", b.now);
-    b.path.finish(b.now);
+    b.path.finish(Vec::new(), b.now);
     // Nobody reads for a while: the gateway holds the bytes back until there is room.
     let later = b.now + Duration::from_secs(1);
     b.until(later, |_| false);

@@ -47,7 +47,20 @@ fn every_transport_carries_a_run_over_lossy_links() {
         assert!(r.stdout.contains(&format!("MQTT over {kind}")), "{}", r.stdout);
         assert!(r.stdout.contains(&format!("--transport {kind}")), "how to run it again: {}", r.stdout);
         assert!(!r.folder.join("broker-data").exists(), "the certificates are taken away");
+        // A round trip of the link is 40 ms: TCP takes one, TLS 1.3 one, the upgrade to WebSocket one.
+        let (tcp, _) = least(&r, "two", "tcp_connect").expect("measured");
+        let (handshake, count) = least(&r, "two", "handshake").expect("measured");
+        let trips = if kind == "wss" { 2.0 } else { 1.0 };
+        assert!(tcp >= 0.04 && handshake >= 0.04 * trips && count >= 10, "{kind}: {tcp} {handshake} {count}");
     }
+}
+
+/// The least of a fleet's latencies in seconds, and how many there were.
+fn least(r: &support::Run, fleet: &str, key: &str) -> Option<(f64, u64)> {
+    let list = |value: &serde_json::Value| value.as_array().expect("a list").clone();
+    let group = list(&r.report()["groups"]).into_iter().find(|g| g["name"] == fleet).expect("a fleet");
+    let found = list(&group["latencies"]).into_iter().find(|l| l["key"] == key)?;
+    Some((found["sent"]["min"].as_f64().expect("seconds"), found["sent"]["count"].as_u64().expect("a count")))
 }
 
 /// The oracles see through TLS: a defect is caught as on plain TCP.
@@ -72,12 +85,20 @@ publish = { topic = "a/{sensor}", qos = 1, every = "200 ms" }
 sensors = 3
 transport = "wss"
 publish = { topic = "b/{sensor}", qos = 1, every = "200 ms" }
+[fleet.c]
+sensors = 3
+link = "ble"
+publish = { topic = "c/{sensor}", qos = 1, every = "200 ms" }
 [subscriber.all]
 filters = [{ filter = "#", qos = 1 }]
 "##;
     let r = run(scenario, &[]);
     assert!(matches!(r.code, 0 | 5), "{}\n{}", r.stdout, r.stderr);
-    assert!(r.standing("qos1").starts_with("held") && r.stdout.contains("MQTT over tls, wss"), "{}", r.stdout);
+    assert!(r.standing("qos1").starts_with("held") && r.stdout.contains("MQTT over tcp, tls, wss"), "{}", r.stdout);
+    for (fleet, shakes) in [("a", true), ("b", true), ("c", false)] {
+        assert!(least(&r, fleet, "tcp_connect").is_some(), "{fleet}");
+        assert_eq!(least(&r, fleet, "handshake").is_some(), shakes, "{fleet}");
+    }
     let wrong = run(&scenario.replace("\"wss\"", "\"quic\""), &[]);
     assert!(wrong.code == 3 && wrong.stderr.contains("there are: tcp, tls, ws, wss"), "{}", wrong.stderr);
 }

@@ -80,8 +80,8 @@ pub trait SensorSide {
     /// Appends what came to `into`; returns how many bytes.
     fn read(&mut self, into: &mut Vec<u8>, now: Instant) -> usize;
 
-    /// Closes the connection in order, after what was written.
-    fn finish(&mut self, now: Instant);
+    /// Closes the connection in order, after what was written and `rest`, which may exceed the room there is.
+    fn finish(&mut self, rest: Vec<u8>, now: Instant);
 
     /// Resets the connection.
     fn abort(&mut self, now: Instant);

@@ -120,8 +120,8 @@ impl SensorSide for OpenPath {
         self.sensor.read(into, now, &mut self.channels)
     }
 
-    fn finish(&mut self, now: Instant) {
-        self.sensor.finish(now, &mut self.channels);
+    fn finish(&mut self, rest: Vec<u8>, now: Instant) {
+        self.sensor.finish(rest, now, &mut self.channels);
     }
 
     fn abort(&mut self, now: Instant) {

@@ -31,7 +31,8 @@ pub(super) struct SensorEnd {
     peer: SocketAddrV4,
     ports: Stream,
     socket: Option<(SocketHandle, bool)>,
-    closing: Vec<SocketHandle>,
+    /// Connections that end, each with what is still to be sent before its FIN.
+    closing: Vec<(SocketHandle, Vec<u8>)>,
     powered: bool,
 }
 
@@ -53,14 +54,35 @@ impl SensorEnd {
         if self.stack.due <= at {
             self.run(at, channels);
         }
+        if self.send_rests() {
+            self.run(at, channels);
+        }
         let stack = &mut self.stack;
-        self.closing.retain(|handle| {
+        self.closing.retain(|(handle, _)| {
             let over = matches!(stack.socket(*handle).state(), State::Closed | State::TimeWait);
             if over {
                 stack.sockets.remove(*handle);
             }
             !over
         });
+    }
+
+    /// Hands connections that end what they now have room for, and their FIN after the last of it; true if there was any.
+    fn send_rests(&mut self) -> bool {
+        let mut sent = false;
+        for (handle, rest) in self.closing.iter_mut().filter(|(_, rest)| !rest.is_empty()) {
+            let socket = self.stack.socket(*handle);
+            match socket.send_slice(rest) {
+                Ok(0) => continue,
+                Ok(taken) => drop(rest.drain(..taken)),
+                Err(_) => rest.clear(), // reset meanwhile
+            }
+            if rest.is_empty() {
+                socket.close();
+            }
+            sent = true;
+        }
+        sent
     }
 
     fn run(&mut self, now: Instant, channels: &mut Channels) {
@@ -139,10 +161,14 @@ impl SensorEnd {
         count
     }
 
-    pub fn finish(&mut self, now: Instant, channels: &mut Channels) {
+    /// Closes the connection in order, after what was written and `rest`, for which there may be no room yet.
+    pub fn finish(&mut self, rest: Vec<u8>, now: Instant, channels: &mut Channels) {
         if let Some((handle, _)) = self.socket.take() {
-            self.stack.socket(handle).close();
-            self.closing.push(handle);
+            if rest.is_empty() {
+                self.stack.socket(handle).close();
+            }
+            self.closing.push((handle, rest));
+            self.send_rests();
             self.run(now, channels);
         }
     }
@@ -170,7 +196,7 @@ impl SensorEnd {
 
     pub fn power_cut(&mut self) {
         self.leave_socket();
-        for handle in std::mem::take(&mut self.closing) {
+        for (handle, _) in std::mem::take(&mut self.closing) {
             self.stack.sockets.remove(handle);
         }
         self.powered = false;

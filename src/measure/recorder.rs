@@ -74,6 +74,8 @@ impl Publisher {
 struct Connection {
     intended: Instant,
     began: Instant,
+    /// When TCP stood, if handshakes followed.
+    tcp_open: Option<Instant>,
     open: Instant,
     subscribed_at: Instant,
     subscribe_intended: Instant,
@@ -164,11 +166,20 @@ impl Recorder {
             What::Connecting { intended, .. } => {
                 self.connections[c].intended = intended;
                 self.connections[c].began = event.at;
+                self.connections[c].tcp_open = None;
+            }
+            What::TcpOpen => {
+                let Connection { intended, began, .. } = self.connections[c];
+                self.connections[c].tcp_open = Some(event.at);
+                self.latency(group, Latency::TcpConnect, intended, began, event.at);
             }
             What::TransportOpen => {
-                let Connection { intended, began, .. } = self.connections[c];
+                let Connection { intended, began, tcp_open, .. } = self.connections[c];
                 self.connections[c].open = event.at;
-                self.latency(group, Latency::TcpConnect, intended, began, event.at);
+                match tcp_open {
+                    Some(begun) => self.latency(group, Latency::Handshake, begun, begun, event.at),
+                    None => self.latency(group, Latency::TcpConnect, intended, began, event.at),
+                }
             }
             What::Connected { reason: 0, .. } => {
                 let Connection { intended, open, .. } = self.connections[c];

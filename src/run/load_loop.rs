@@ -78,6 +78,27 @@ pub(super) struct Leavings {
     pub refused: u64,
 }
 
+/// A socket whose client has left it in order.
+struct Leaving {
+    /// When it is closed.
+    until: Instant,
+    socket: Socket,
+    /// What it has not taken yet.
+    rest: Vec<u8>,
+}
+
+impl Leaving {
+    /// Writes what the socket takes, and its FIN after the last byte; true if something moved.
+    fn go_on(&mut self) -> bool {
+        let taken = self.socket.write(&self.rest);
+        self.rest.drain(..taken);
+        if self.rest.is_empty() {
+            self.socket.finish();
+        }
+        taken > 0
+    }
+}
+
 /// What the clients of a loop share.
 pub(super) struct Shared<'a> {
     pub epoll: &'a OwnedFd,
@@ -91,7 +112,7 @@ pub(super) struct Shared<'a> {
     clock: Clock,
     /// The latest time any event was seen at: they never go back.
     seen: Instant,
-    lingering: VecDeque<(Instant, Socket)>,
+    lingering: VecDeque<Leaving>,
     silent: VecDeque<Socket>,
     /// Where the links of this loop end, if a kernel is there.
     tun: Option<Tun>,
@@ -158,11 +179,14 @@ impl Shared<'_> {
         }
     }
 
-    /// Keeps a socket until its FIN is surely out: closing it with unread bytes would reset it.
-    pub fn linger(&mut self, socket: Socket) {
+    /// Finishes a socket after `rest`, which it may not take at once, and keeps it until its FIN is surely out: closing it
+    /// with unread bytes would reset it.
+    pub fn linger(&mut self, socket: Socket, rest: Vec<u8>) {
         let _ = epoll::delete(self.epoll, descriptor(&socket));
-        let now = self.now();
-        self.lingering.push_back((now + Duration::from_secs(1), socket));
+        let until = self.now() + Duration::from_secs(1);
+        let mut leaving = Leaving { until, socket, rest };
+        leaving.go_on();
+        self.lingering.push_back(leaving);
     }
 
     pub fn keep_silent(&mut self, socket: Socket) {
@@ -179,9 +203,12 @@ impl Shared<'_> {
     }
 
     fn bury(&mut self, now: Instant) {
-        while self.lingering.front().is_some_and(|(at, _)| *at <= now) {
-            self.lingering.pop_front();
-        }
+        self.lingering.retain_mut(|l| {
+            if !l.rest.is_empty() && l.go_on() {
+                l.until = now + Duration::from_secs(1);
+            }
+            now < l.until
+        });
     }
 }
 
@@ -466,5 +493,32 @@ impl Loop {
         }
         let Shared { slip, stamped, unstamped, trouble, failures, refused, .. } = s;
         Leavings { refused, wire, slip, lag: self.lag, stamped, unstamped, trouble, zombies_dropped, failures }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read as _;
+
+    #[test]
+    fn a_socket_that_is_left_sends_what_it_had_no_room_for() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let socket = Socket::connect(listener.local_addr().expect("bound"), None).expect("a socket");
+        let (mut broker, _) = listener.accept().expect("a connection");
+        let mut all = vec![7; 32 << 20];
+        all.extend_from_slice(b"DISCONNECT");
+        let mut leaving = Leaving { until: Instant::ZERO, socket, rest: all.clone() };
+        leaving.go_on();
+        assert!(!leaving.rest.is_empty(), "more than the kernel takes while nobody reads");
+        let reader = std::thread::spawn(move || {
+            let mut got = Vec::new();
+            broker.read_to_end(&mut got).map(|_| got)
+        });
+        while !leaving.rest.is_empty() {
+            leaving.go_on();
+            std::thread::yield_now();
+        }
+        assert!(reader.join().expect("it reads").expect("until the FIN") == all);
     }
 }

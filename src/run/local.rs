@@ -111,8 +111,7 @@ impl Slot {
         let farewell = proxy.poll_farewell();
         let Some(socket) = local.socket.take_if(|_| farewell.is_some()) else { return };
         if farewell == Some(Farewell::Finish) {
-            socket.finish();
-            s.linger(socket);
+            s.linger(socket, Vec::new());
         } else {
             socket.reset_on_close();
         }

@@ -9,6 +9,7 @@ mod deeds;
 mod engine;
 mod features;
 mod foreign;
+mod gateway;
 mod judging;
 mod load_loop;
 mod local;

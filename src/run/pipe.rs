@@ -2,12 +2,13 @@
 
 use super::actor::Actor;
 use super::engine::Uplink;
+use super::gateway::{self, Upstream};
 use super::load_loop::Shared;
 use super::local::{LOCAL, Local};
 use super::secure::Secure;
 use super::socket::{Origin, Read, Socket};
 use crate::device::{Closed, Want};
-use crate::link::{GatewayEvent, OpenPath, Path, SensorSide, SensorState};
+use crate::link::{OpenPath, Path, SensorSide, SensorState};
 use crate::measure::summary::WireCost;
 use crate::time::Instant;
 use crate::trace::Event;
@@ -16,8 +17,6 @@ use std::os::fd::AsFd;
 
 /// Bytes that may wait for a kernel socket before a device is told to wait.
 const DIRECT_ROOM: usize = 64 * 1024;
-/// Bytes from the broker that the gateway holds for the link before it stops reading.
-const GATEWAY_HOLDS: usize = 4 * 1024;
 
 /// One client in a load loop.
 pub(super) struct Slot {
@@ -72,35 +71,6 @@ pub(super) enum Far {
     Gateway(Box<Path>, Vec<Upstream>),
     /// The broker's kernel.
     Kernel(Box<OpenPath>),
-}
-
-/// One of the gateway's sockets.
-pub(super) struct Upstream {
-    conn: u32,
-    socket: Socket,
-    open: bool,
-    to_broker: Vec<u8>,
-    from_broker: Vec<u8>,
-    /// The broker has finished; the link is told when all was handed over.
-    broker_finished: bool,
-    /// The sensor has finished, and the broker was told.
-    sensor_finished: bool,
-    reading: bool,
-}
-
-impl Upstream {
-    fn new(conn: u32, socket: Socket) -> Self {
-        Self {
-            conn,
-            socket,
-            open: false,
-            to_broker: Vec::new(),
-            from_broker: Vec::new(),
-            broker_finished: false,
-            sensor_finished: false,
-            reading: true,
-        }
-    }
 }
 
 impl Linked {
@@ -369,7 +339,7 @@ impl Slot {
             self.layer_ended(s);
             if let Pipe::Linked(l) = &mut self.pipe {
                 l.unsent.clear();
-                l.side().finish(at);
+                l.side().finish(Vec::new(), at);
                 l.state = SensorState::Closed;
             }
             s.with_io(0, at, |io| self.device.handle_closed(how, at, at, io));
@@ -392,10 +362,7 @@ impl Slot {
         let Pipe::Linked(l) = &mut self.pipe else { return };
         match &mut l.far {
             Far::Gateway(path, upstreams) => {
-                while let Some(event) = path.poll_gateway() {
-                    gateway(event, path, upstreams, (index, addr, at), s);
-                }
-                carry(path, upstreams, at, index, s);
+                gateway::serve(path, upstreams, (index, addr, at), s);
             }
             Far::Kernel(path) => {
                 while let Some(packet) = path.next_outgoing() {
@@ -409,29 +376,9 @@ impl Slot {
         let index = self.index;
         let Pipe::Linked(l) = &mut self.pipe else { return };
         let Far::Gateway(path, upstreams) = &mut l.far else { return };
-        path.poll(now);
-        let Some(place) = upstreams.iter().position(|u| u.conn == conn) else { return };
-        let upstream = &mut upstreams[place];
-        if !upstream.open {
-            if upstream.socket.connected() {
-                upstream.open = true;
-                s.register(&upstream.socket, index, conn, false, false);
-                path.accept(conn, now);
-            } else {
-                upstreams.remove(place);
-                path.refuse(conn, now);
-            }
-        } else {
-            if writable {
-                let taken = upstream.socket.write(&upstream.to_broker);
-                upstream.to_broker.drain(..taken);
-                s.register(&upstream.socket, index, conn, !upstream.to_broker.is_empty(), false);
-            }
-            if readable {
-                read_upstream(path, upstreams, place, now, s);
-            }
+        if !gateway::ready(path, upstreams, (conn, readable, writable), (index, now), s) {
+            return;
         }
-        carry(path, upstreams, now, index, s);
         self.sensor(now, s);
         self.run_link(now, s);
     }
@@ -503,8 +450,7 @@ impl Direct {
         self.open = false;
         match want {
             Want::Close => {
-                socket.finish();
-                s.linger(socket);
+                s.linger(socket, std::mem::take(&mut self.unsent));
             }
             Want::Vanish => match &self.uplink {
                 // The sensor's kernel forgets the connection, and what comes for it is lost.
@@ -532,104 +478,16 @@ impl Linked {
     }
 
     pub(super) fn wish(&mut self, want: Want, now: Instant) {
+        let rest = std::mem::take(&mut self.unsent);
+        self.state = SensorState::Closed;
         match want {
             Want::Open => {
-                self.unsent.clear();
                 self.side().connect(now);
                 self.state = SensorState::Connecting;
-                return;
             }
-            Want::Close => self.side().finish(now),
+            Want::Close => self.side().finish(rest, now),
             Want::Reset => self.side().abort(now),
             Want::Vanish | Want::Supplant => self.side().power_cut(),
-        }
-        self.unsent.clear();
-        self.state = SensorState::Closed;
-    }
-}
-
-/// What the gateway is asked to do, for client `index`, whose broker is at `addr`.
-fn gateway(
-    event: GatewayEvent,
-    path: &mut Path,
-    upstreams: &mut Vec<Upstream>,
-    (index, addr, at): (u32, SocketAddr, Instant),
-    s: &mut Shared,
-) {
-    match event {
-        GatewayEvent::Open(conn) => match Socket::connect(addr, None) {
-            Ok(socket) => {
-                s.register(&socket, index, conn, true, true);
-                upstreams.push(Upstream::new(conn, socket));
-            }
-            Err(error) => {
-                s.trouble(&error);
-                path.refuse(conn, at);
-            }
-        },
-        GatewayEvent::Finished(conn) => {
-            if let Some(upstream) = upstreams.iter_mut().find(|u| u.conn == conn) {
-                upstream.sensor_finished = true;
-                upstream.socket.finish();
-            }
-        }
-        GatewayEvent::Reset(conn) => {
-            if let Some(place) = upstreams.iter().position(|u| u.conn == conn) {
-                upstreams.remove(place).socket.reset_on_close();
-            }
-        }
-    }
-}
-
-/// Moves bytes between the link's gateway end and the sockets, as far as each side takes them.
-fn carry(path: &mut Path, upstreams: &mut Vec<Upstream>, at: Instant, index: u32, s: &mut Shared) {
-    upstreams.retain_mut(|u| {
-        if !u.open {
-            return true;
-        }
-        if u.to_broker.is_empty() && path.gateway_unread(u.conn) > 0 {
-            path.gateway_read(u.conn, &mut u.to_broker, usize::MAX, at);
-            let taken = u.socket.write(&u.to_broker);
-            u.to_broker.drain(..taken);
-            if !u.to_broker.is_empty() {
-                s.register(&u.socket, index, u.conn, true, false);
-            }
-        }
-        if !u.from_broker.is_empty() {
-            let taken = path.gateway_write(u.conn, &u.from_broker, at);
-            u.from_broker.drain(..taken);
-        }
-        if !u.reading && u.from_broker.len() < GATEWAY_HOLDS && !u.broker_finished {
-            u.reading = true;
-            s.register(&u.socket, index, u.conn, !u.to_broker.is_empty(), false);
-        }
-        if u.broker_finished && u.from_broker.is_empty() {
-            path.gateway_finish(u.conn, at);
-            return false;
-        }
-        true
-    });
-}
-
-fn read_upstream(path: &mut Path, upstreams: &mut Vec<Upstream>, place: usize, now: Instant, s: &mut Shared) {
-    let u = &mut upstreams[place];
-    match u.socket.read(&mut s.buffer) {
-        Read::Bytes(n, _) => {
-            u.from_broker.extend_from_slice(&s.buffer[..n]);
-            if u.from_broker.len() >= GATEWAY_HOLDS {
-                u.reading = false;
-                s.pause_reading(&u.socket);
-            }
-        }
-        Read::Nothing => {}
-        Read::Finished => {
-            u.broker_finished = true;
-            s.pause_reading(&u.socket);
-        }
-        Read::Reset => {
-            let conn = u.conn;
-            upstreams.remove(place);
-            path.gateway_reset(conn, now);
         }
     }
 }

@@ -7,6 +7,7 @@ use crate::device::{Closed, Want};
 use crate::seed::Stream;
 use crate::target::stream::Endpoint;
 use crate::time::Instant;
+use crate::trace::{Event, What};
 use crate::transport::{Failure, Layer};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -49,6 +50,8 @@ impl Slot {
         if let Some(layer) = &mut self.secure.layer {
             layer.start(&mut wire);
         }
+        let client = self.device.id();
+        s.with_io(0, now, |io| io.sink.event(Event { seen: io.seen, at: now, client, what: What::TcpOpen }));
         self.write_wire(&wire, now, s);
         wire.clear();
         s.wire = wire;

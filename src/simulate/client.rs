@@ -81,14 +81,14 @@ impl Linked {
     }
 
     fn wish(&mut self, want: Want, now: Instant) {
-        self.unsent.clear();
+        let rest = std::mem::take(&mut self.unsent);
         self.state = SensorState::Closed;
         match want {
             Want::Open => {
                 self.path.connect(now);
                 self.state = SensorState::Connecting;
             }
-            Want::Close => self.path.finish(now),
+            Want::Close => self.path.finish(rest, now),
             Want::Reset => self.path.abort(now),
             Want::Vanish | Want::Supplant => self.path.power_cut(),
         }
@@ -266,7 +266,7 @@ impl Client {
         if before != after && matches!(after, SensorState::PeerFinished | SensorState::Reset) {
             let how = if after == SensorState::Reset { Closed::Reset } else { Closed::Finished };
             l.unsent.clear();
-            l.path.finish(at);
+            l.path.finish(Vec::new(), at);
             l.state = SensorState::Closed;
             self.with_io(at, net, |device, io| device.handle_closed(how, at, at, io));
         } else if l.state == SensorState::Open && self.device.backlog() > 0 && l.room() > 0 {

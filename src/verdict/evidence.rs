@@ -293,6 +293,7 @@ fn moment(event: &Event, promises: &Promises) -> Moment {
         }
         What::Strange { what, qos, length, .. } => (In, format!("PUBLISH, QoS {qos}, {length} bytes: {what:?}")),
         What::Connecting { attempt, .. } => (State, format!("opens a connection, attempt {attempt}")),
+        What::TcpOpen => (Out, "TLS or WebSocket handshake".into()),
         What::TransportOpen => (Out, "CONNECT".into()),
         What::Connected { reason: 0, session_present, .. } => {
             (In, format!("CONNACK, session {}", if session_present { "present" } else { "new" }))
