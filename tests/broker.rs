@@ -120,6 +120,42 @@ fn topic_aliases_to_a_client() {
     }
 }
 
+/// Section 3.3.4: 0x94 for an alias of 0 or above the maximum, 0x82 for one that was never set and comes without a topic.
+#[test]
+fn illegal_topic_aliases_are_told_apart() {
+    let broker = Process::start(&["--topic-aliases", "10"]);
+    for (topic, alias, reason) in [("t", 0, 0x94), ("t", 11, 0x94), ("", 11, 0x94), ("", 10, 0x82)] {
+        let mut client = Raw::v5(broker.addr, "publisher");
+        let p = properties(&[Property::TopicAlias(alias)]);
+        client.send(&Packet::Publish(Publish {
+            dup: false,
+            qos: QoS::AtMostOnce,
+            retain: false,
+            topic,
+            packet_id: None,
+            properties: p.as_properties(),
+            payload: b"x",
+        }));
+        let told = client.receive(|packet| match packet {
+            Packet::Disconnect(d) => d.reason,
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(told, reason, "topic {topic:?}, alias {alias}");
+    }
+}
+
+/// As deep as mosquitto takes them, and no deeper: the tree of subscriptions is walked level by level.
+#[test]
+fn filters_have_at_most_201_levels() {
+    let broker = Process::start(&[]);
+    let mut client = Raw::v311(broker.addr, "deep", true);
+    let deepest = "/".repeat(200);
+    assert_eq!(client.subscribe(&deepest, QoS::AtMostOnce), [0]);
+    client.publish(&deepest, QoS::AtMostOnce, 0, b"x");
+    assert_eq!(message(&mut client), (deepest, None, 1));
+    assert_eq!(client.subscribe(&"/".repeat(201), QoS::AtMostOnce), [0x80]);
+}
+
 /// A message that the client takes without an alias is not lost for the three bytes that set one [MQTT-3.1.2-25].
 #[test]
 fn an_alias_makes_no_message_too_large() {

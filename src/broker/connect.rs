@@ -90,7 +90,9 @@ impl Broker {
             return Some(Refusal(0x8C, 5, "no such authentication method [MQTT-4.12.0-1]"));
         }
         if !self.config.access.admits(c.user_name, c.password) {
-            return Some(Refusal(0x86, 4, "wrong user name or password"));
+            // 3.1.1's 4 is for malformed ones (table 3.1), and 5.0's 0x86 for those that the client named (table 3-1).
+            let reason = if c.user_name.is_some() { 0x86 } else { 0x87 };
+            return Some(Refusal(reason, 5, "wrong user name or password, or none"));
         }
         if self.is_anothers(c) {
             return Some(Refusal(0x85, 2, "another user's session has this client identifier [MQTT-3.1.3-8]"));

@@ -22,8 +22,9 @@ impl Broker {
         if v5 && p.retain && !self.config.retain {
             return self.end(conn, 0x9A, "a retained message where none is kept [MQTT-3.2.2-14]", now);
         }
-        let Some(topic) = self.resolve_alias(conn, p) else {
-            return self.end(conn, 0x94, "topic alias unknown or above the maximum", now);
+        let topic = match self.resolve_alias(conn, p) {
+            Ok(topic) => topic,
+            Err((reason, why)) => return self.end(conn, reason, why, now),
         };
         let fresh = match p.packet_id {
             Some(id) if p.qos == QoS::ExactlyOnce => {
@@ -131,19 +132,20 @@ impl Broker {
         }
     }
 
-    /// The topic, by its alias if need be [MQTT-3.3.2-7..11]; none if the alias is illegal.
-    fn resolve_alias(&mut self, conn: ConnId, p: &Publish<'_>) -> Option<Box<str>> {
+    /// The topic, by its alias if need be [MQTT-3.3.2-7..11]; the reason codes for illegal aliases are those of section 3.3.4.
+    fn resolve_alias(&mut self, conn: ConnId, p: &Publish<'_>) -> Result<Box<str>, Refusal> {
         let alias = p.properties.find(|p| if let Property::TopicAlias(a) = p { Some(a) } else { None });
-        let Some(alias) = alias else { return Some(p.topic.into()) };
+        let Some(alias) = alias else { return Ok(p.topic.into()) };
         if alias > self.config.topic_alias_maximum {
-            return None;
+            return Err((0x94, "topic alias above the maximum [MQTT-3.3.2-9]"));
         }
-        let connection = self.connections.get_mut(&conn)?;
+        const UNKNOWN: Refusal = (0x82, "topic alias that was never set");
+        let connection = self.connections.get_mut(&conn).ok_or(UNKNOWN)?;
         if p.topic.is_empty() {
-            return connection.aliases.get(&alias).cloned();
+            return connection.aliases.get(&alias).cloned().ok_or(UNKNOWN);
         }
         connection.aliases.insert(alias, p.topic.into());
-        Some(p.topic.into())
+        Ok(p.topic.into())
     }
 
     pub(super) fn pubrel(&mut self, conn: ConnId, session: u32, ack: &Ack<'_>) {

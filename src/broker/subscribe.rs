@@ -9,8 +9,8 @@ use crate::mqtt::properties::{Properties, Property};
 use crate::mqtt::topic::split_share;
 use crate::time::Instant;
 
-/// Most levels of a filter, as mosquitto has it: the tree is walked level by level.
-const MOST_LEVELS: usize = 200;
+/// Most level separators in a filter, as mosquitto has it: the tree is walked level by level.
+const MOST_SEPARATORS: usize = 200;
 
 /// Share group and filter proper.
 pub(super) fn parts(filter: &str) -> (Option<&str>, &str) {
@@ -67,8 +67,8 @@ impl Broker {
         if !self.config.access.allows(Right::Read, user, &state.client_id, parts(filter).1) {
             return Some((0x87, "not allowed to subscribe to this filter"));
         }
-        if filter.bytes().filter(|b| *b == b'/').count() >= MOST_LEVELS {
-            return Some((0x97, "a filter of more than 200 levels"));
+        if filter.bytes().filter(|b| *b == b'/').count() > MOST_SEPARATORS {
+            return Some((0x97, "a filter of more than 201 levels"));
         }
         let full = own.len() >= self.config.max_subscriptions && !own.contains_key(filter);
         full.then_some((0x97, "too many subscriptions"))

@@ -120,14 +120,13 @@ impl DecodeError {
         }
     }
 
-    /// The 5.0 reason code for a DISCONNECT or CONNACK that answers it.
+    /// The 5.0 reason code for a DISCONNECT or CONNACK that answers it. Names and filters that are not well formed are
+    /// malformed: 0x8F and 0x90 are for those that are "correctly formed" and not accepted (table 3-10).
     #[must_use]
     pub const fn reason_code(self) -> u8 {
         match self {
             Self::TooLarge => 0x95,
             Self::ProtocolLevel | Self::ProtocolName => 0x84,
-            Self::TopicName => 0x90,
-            Self::TopicFilter | Self::SharedFilter => 0x8F,
             Self::TopicAlias => 0x94,
             Self::NoFilters
             | Self::NothingToUnsubscribe
