@@ -295,6 +295,7 @@ fn keep_alive() {
         s.breaks(&[Guarantee::KeepAlive])
     };
     assert_eq!(silent(16, EndedBy::Broker(None)), NOTHING);
+    assert_eq!(silent(23, EndedBy::Broker(None)), NOTHING, "it looks every six seconds, and counts whole ones");
     assert_eq!(silent(30, EndedBy::Broker(None)), ["never closed"]);
     let pinged = |level: u8, after: u64, by: EndedBy, paused: bool| {
         let deeds = Deeds { goes_silent: true, ..Deeds::default() };

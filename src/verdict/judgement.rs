@@ -248,9 +248,12 @@ impl Judge {
         } else {
             Outcome::HeldUntested(untested)
         };
-        let mut statements: Vec<&'static str> =
-            breaches.iter().flat_map(|(b, _)| b.rule().statements.iter().copied()).collect();
-        statements.dedup();
+        let mut statements: Vec<&'static str> = Vec::new();
+        for statement in breaches.iter().flat_map(|(b, _)| b.rule().statements) {
+            if !statements.contains(statement) {
+                statements.push(statement);
+            }
+        }
         Judgement {
             guarantee,
             outcome,

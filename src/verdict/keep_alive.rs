@@ -10,8 +10,8 @@ use crate::trace::{ClientId, EndedBy, Event, What};
 use std::collections::BTreeMap;
 
 /// How much later than one and a half times the keep alive a close may come: brokers look at their clients now and then, and
-/// the close has a way to go. *Assumed.*
-const GRACE: Duration = Duration::from_secs(5);
+/// the close has a way to go. mosquitto 2.0 looks every 6 s and counts whole seconds (its `keepalive.c`): up to 8 s together.
+const GRACE: Duration = Duration::from_secs(8);
 /// Server-side reason code: keep alive timeout.
 const TIMED_OUT: u8 = 0x8D;
 
