@@ -87,6 +87,13 @@ pub enum What {
     TcpOpen,
     /// The transport (TCP, and TLS or WebSocket if any) is open; CONNECT goes out.
     TransportOpen,
+    /// 5.0: the broker sends the client to another server (section 4.11), with the CONNACK or DISCONNECT that is told next.
+    Redirected {
+        /// 0x9C: use another server; 0x9D: the server moved.
+        reason: u8,
+        /// Which server, if it says.
+        to: Option<ServerName>,
+    },
     /// CONNACK arrived.
     Connected {
         /// The reason code (5.0) or return code (3.1.1); 0 is success.
@@ -208,6 +215,46 @@ pub enum What {
         /// The packet identifier; 0 if it is about none.
         packet_id: u16,
     },
+}
+
+/// A Server Reference: as much of it as fits, so that an event stays plain and small.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct ServerName {
+    length: u8,
+    bytes: [u8; Self::MOST],
+}
+
+impl ServerName {
+    /// Bytes that it keeps.
+    const MOST: usize = 24;
+
+    /// Of a longer text, the beginning, with `~` for the rest.
+    #[must_use]
+    pub fn new(text: &str) -> Self {
+        let mut bytes = [0; Self::MOST];
+        let whole = text.len() <= Self::MOST;
+        let end = (0..Self::MOST).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+        let kept = if whole { text } else { &text[..end] };
+        bytes[..kept.len()].copy_from_slice(kept.as_bytes());
+        let mut length = kept.len();
+        if !whole {
+            bytes[length] = b'~';
+            length += 1;
+        }
+        Self { length: u8::try_from(length).expect("24 at most"), bytes }
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.bytes[..usize::from(self.length)]).expect("it was text")
+    }
+}
+
+impl std::fmt::Debug for ServerName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?}", self.text())
+    }
 }
 
 /// A will that came in.
@@ -371,6 +418,8 @@ pub enum Breach {
     Flags,
     /// A topic alias beyond the client's maximum, or one that was never set.
     TopicAlias,
+    /// AUTH, or an authentication method, for a client that named none.
+    Authentication,
     /// A packet larger than the client's Maximum Packet Size.
     PacketTooLarge,
     /// A packet identifier for another message while the exchange that it belongs to is not over.
@@ -477,4 +526,28 @@ pub enum FaultKind {
     Reboot,
     /// The broker's process ended, and nobody had ordered it.
     BrokerDied,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_name_keeps_what_fits_and_says_that_it_is_cut() {
+        for (text, kept) in [
+            ("", ""),
+            ("node-b.example:1883", "node-b.example:1883"),
+            ("exactly-24-bytes-of-name", "exactly-24-bytes-of-name"),
+            ("node-b.eu-west.example:1883", "node-b.eu-west.example:~"),
+            ("ééééééééééééé", "ééééééééééé~"),
+        ] {
+            assert_eq!(ServerName::new(text).text(), kept);
+        }
+    }
+
+    /// Events pass by the million: the rare ones make none of them larger.
+    #[test]
+    fn an_event_is_small() {
+        assert!(size_of::<What>() <= size_of::<Sent>().max(size_of::<Delivered>()) + 8, "{}", size_of::<What>());
+    }
 }

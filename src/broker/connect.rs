@@ -86,7 +86,7 @@ impl Broker {
         if c.client_id.is_empty() && (c.version == Version::V31 || lasting || !self.config.assigned_ids) {
             return Some(Refusal(0x85, 2, "a client identifier is needed [MQTT-3.1.3-8]"));
         }
-        if c.properties.find(|p| matches!(p, Property::AuthenticationMethod(_)).then_some(())).is_some() {
+        if c.properties.authentication_method().is_some() {
             return Some(Refusal(0x8C, 5, "no such authentication method [MQTT-4.12.0-1]"));
         }
         if !self.config.access.admits(c.user_name, c.password) {

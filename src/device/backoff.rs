@@ -10,6 +10,8 @@ use crate::time::Duration;
 pub struct Backoff {
     policy: Reconnect,
     failures: u32,
+    /// Failures before the last connection was made.
+    before: u32,
     stream: Stream,
 }
 
@@ -17,12 +19,17 @@ impl Backoff {
     /// A back-off that has not failed yet.
     #[must_use]
     pub fn new(policy: Reconnect, stream: Stream) -> Self {
-        Self { policy, failures: 0, stream }
+        Self { policy, failures: 0, before: 0, stream }
     }
 
     /// A connection was made: the next wait is the first one again.
     pub fn reset(&mut self) {
-        self.failures = 0;
+        self.before = std::mem::take(&mut self.failures);
+    }
+
+    /// The connection was made only to be sent away: it is one more failure after those before it.
+    pub fn sent_away(&mut self) {
+        self.failures = self.failures.max(self.before);
     }
 
     /// How long to wait now.
@@ -47,6 +54,20 @@ mod tests {
         assert_eq!(secs, [1, 2, 4, 5, 5]);
         b.reset();
         assert_eq!(b.next_wait().as_secs(), 1);
+    }
+
+    #[test]
+    fn a_connection_that_is_sent_away_is_a_failure() {
+        let policy = Reconnect { first: Duration::from_secs(1), longest: Duration::from_secs(5), jitter: 0.0 };
+        let mut b = Backoff::new(policy, Stream::named(1, &["b"]));
+        let mut sent_away = || {
+            b.reset();
+            b.sent_away();
+            b.next_wait().as_secs()
+        };
+        assert_eq!([sent_away(), sent_away(), sent_away(), sent_away(), sent_away()], [1, 2, 4, 5, 5]);
+        b.reset();
+        assert_eq!(b.next_wait().as_secs(), 1, "one that lasted ends the row");
     }
 
     #[test]

@@ -3,10 +3,10 @@
 use super::identity;
 use super::plan::Plan;
 use crate::mqtt::codec;
-use crate::mqtt::packet::{Connect, Packet, Will};
+use crate::mqtt::packet::{Connect, Packet, Will, sends_away};
 use crate::mqtt::properties::{PropertiesBuf, Property};
 use crate::mqtt::session::{ProtocolError, Session};
-use crate::trace::Breach;
+use crate::trace::{Breach, ServerName, What};
 
 /// Writes the CONNECT of a client.
 pub(super) fn write_connect(plan: &Plan, session: &Session, clean: bool, connection: u32, tx: &mut Vec<u8>) {
@@ -44,6 +44,12 @@ pub(super) fn breach_of(error: ProtocolError) -> Breach {
     match error {
         ProtocolError::Unexpected => Breach::Unexpected,
         ProtocolError::TopicAlias => Breach::TopicAlias,
+        ProtocolError::Authentication => Breach::Authentication,
         ProtocolError::ReceiveMaximum => Breach::ReceiveMaximum,
     }
+}
+
+/// Another server is no place to measure this one: a client that is sent there tells so, and comes back here.
+pub(super) fn redirected(reason: u8, reference: Option<&str>) -> Option<What> {
+    sends_away(reason).then(|| What::Redirected { reason, to: reference.map(ServerName::new) })
 }

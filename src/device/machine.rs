@@ -503,7 +503,10 @@ impl Device {
     fn happened(&mut self, happening: Happening<'_>, bytes: u32, now: Instant, at: Instant, io: &mut Io<'_>) {
         match happening {
             Happening::Connected { session_present, .. } => self.connected(session_present, now, at, io),
-            Happening::Refused { reason } => {
+            Happening::Refused { reason, reference } => {
+                if let Some(away) = super::hello::redirected(reason, reference) {
+                    self.event(away, at, io);
+                }
                 let expected_session = self.has_session;
                 self.event(What::Connected { reason, session_present: false, expected_session }, at, io);
                 self.want(Want::Reset);
@@ -521,7 +524,11 @@ impl Device {
             }
             Happening::SubAck { id, codes } => self.suback(id, codes, at, io),
             Happening::UnsubAck { id } => self.unsuback(id, at, io),
-            Happening::Disconnect { reason } => {
+            Happening::Disconnect { reason, reference } => {
+                if let Some(away) = super::hello::redirected(reason, reference) {
+                    self.event(away, at, io);
+                    self.plan.backoff.sent_away();
+                }
                 self.want(Want::Reset);
                 self.ended(EndedBy::Broker(Some(reason)), now, at, io);
             }

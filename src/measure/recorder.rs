@@ -2,7 +2,7 @@
 
 use super::histogram;
 use super::receivers::{Seen, receivers_by_topic};
-use super::summary::{GroupSummary, Interval, LatencySummary, Series, Summary};
+use super::summary::{GroupSummary, Interval, LatencySummary, MOST_REDIRECTS, Series, Summary};
 use crate::promise::{Count, Latency, Phases, Promises};
 use crate::time::{Duration, Instant, nanos};
 use crate::trace::{Ack, Delivered, EndedBy, Event, Sent, What};
@@ -98,6 +98,7 @@ pub struct Recorder {
     width: Duration,
     intervals: Vec<Interval>,
     connected: u64,
+    redirects: BTreeMap<(u8, Option<String>), u64>,
     drained: bool,
 }
 
@@ -129,6 +130,7 @@ impl Recorder {
             width,
             intervals: Vec::new(),
             connected: 0,
+            redirects: BTreeMap::new(),
             drained: false,
         }
     }
@@ -185,6 +187,11 @@ impl Recorder {
                 let Connection { intended, open, .. } = self.connections[c];
                 self.latency(group, Latency::ConnAck, intended, open, event.at);
                 self.connected += 1;
+            }
+            What::Redirected { reason, to } => {
+                let known = (reason, to.map(|name| name.text().to_owned()));
+                let room = self.redirects.len() < MOST_REDIRECTS || self.redirects.contains_key(&known);
+                *self.redirects.entry(if room { known } else { (reason, None) }).or_insert(0) += 1;
             }
             What::SubscribeSent { filter: 0 } => {
                 let connection = &mut self.connections[c];
@@ -382,6 +389,7 @@ impl Recorder {
         Summary {
             groups: groups.collect(),
             phases,
+            redirects: self.redirects,
             series: Series { width: self.width, intervals: self.intervals },
             ..Summary::default()
         }

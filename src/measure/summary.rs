@@ -3,6 +3,10 @@
 use crate::promise::{Count, Latency, Phases};
 use crate::time::{Duration, Instant};
 use hdrhistogram::Histogram;
+use std::collections::BTreeMap;
+
+/// How many servers that a broker names are told apart (*assumed*: a broker can name as many as it likes).
+pub const MOST_REDIRECTS: usize = 16;
 
 /// Everything that was measured in one run.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +23,9 @@ pub struct Summary {
     pub resources: Vec<ResourceSample>,
     /// What the kernels on the links say of themselves; none where smoltcp speaks TCP on both ends.
     pub retransmitted: Option<Retransmitted>,
+    /// Where the broker sent its clients (5.0, section 4.11), by reason and server; those beyond the first [`MOST_REDIRECTS`] together,
+    /// without a name.
+    pub redirects: BTreeMap<(u8, Option<String>), u64>,
     /// Broker CPU seconds during the run (all samples' difference, restarts added up); none if unknown.
     pub broker_cpu: Option<Duration>,
 }

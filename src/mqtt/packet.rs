@@ -181,6 +181,12 @@ pub struct Codes<'a> {
     pub codes: &'a [u8],
 }
 
+/// Whether a reason of CONNACK or DISCONNECT sends the client to another server (5.0, section 4.11): 0x9C for a while, 0x9D for good.
+#[must_use]
+pub const fn sends_away(reason: u8) -> bool {
+    matches!(reason, 0x9C | 0x9D)
+}
+
 /// DISCONNECT or AUTH.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[allow(missing_docs)]

@@ -261,6 +261,18 @@ impl<'a> Properties<'a> {
         self.0
     }
 
+    /// The Server Reference, if there is one.
+    #[must_use]
+    pub fn server_reference(&self) -> Option<&'a str> {
+        self.find(|p| if let Property::ServerReference(name) = p { Some(name) } else { None })
+    }
+
+    /// The Authentication Method, if there is one.
+    #[must_use]
+    pub fn authentication_method(&self) -> Option<&'a str> {
+        self.find(|p| if let Property::AuthenticationMethod(name) = p { Some(name) } else { None })
+    }
+
     /// The first value that `pick` finds.
     pub fn find<T>(&self, pick: impl FnMut(Property<'a>) -> Option<T>) -> Option<T> {
         if self.0.is_empty() { None } else { self.iter().find_map(pick) }

@@ -47,6 +47,8 @@ pub enum Happening<'a> {
     },
     Refused {
         reason: u8,
+        /// 5.0: another server, which may come with the reasons 0x9C and 0x9D (section 4.11).
+        reference: Option<&'a str>,
     },
     PubAck {
         token: u64,
@@ -77,6 +79,8 @@ pub enum Happening<'a> {
     },
     Disconnect {
         reason: u8,
+        /// 5.0: another server, which may come with the reasons 0x9C and 0x9D (section 4.11).
+        reference: Option<&'a str>,
     },
 }
 
@@ -89,6 +93,9 @@ pub enum ProtocolError {
     ReceiveMaximum,
     /// Topic alias beyond the maximum (0: none was offered) [MQTT-3.1.2-27].
     TopicAlias,
+    /// AUTH, or an authentication method in CONNACK: CONNECT names no method, here [MQTT-4.12.0-6]. It is not answered by AUTH
+    /// [MQTT-4.12.0-7].
+    Authentication,
 }
 
 /// The server did not answer PINGREQ in time.
@@ -269,14 +276,10 @@ impl Session {
         now: Instant,
         out: &mut Vec<u8>,
     ) -> Result<Happening<'a>, ProtocolError> {
-        if !self.connected {
-            return match packet {
-                Packet::ConnAck(ack) => Ok(self.connack(ack)),
-                // 5.0 lets a server send AUTH before CONNACK, but only to a client that asked [MQTT-4.12.0-6].
-                _ => Err(ProtocolError::Unexpected),
-            };
-        }
         match packet {
+            Packet::Auth(_) => Err(ProtocolError::Authentication),
+            Packet::ConnAck(ack) if !self.connected => self.connack(ack),
+            _ if !self.connected => Err(ProtocolError::Unexpected),
             Packet::Publish(publish) => self.publish(publish, now, out),
             Packet::PubAck(ack) => self.puback(ack),
             Packet::PubRec(ack) => self.pubrec(ack, now, out),
@@ -294,14 +297,19 @@ impl Session {
                 self.ping_due = None;
                 Ok(Happening::Nothing)
             }
-            Packet::Disconnect(Reason { reason, .. }) => Ok(Happening::Disconnect { reason: *reason }),
+            Packet::Disconnect(Reason { reason, properties }) => {
+                Ok(Happening::Disconnect { reason: *reason, reference: properties.server_reference() })
+            }
             _ => Err(ProtocolError::Unexpected),
         }
     }
 
-    fn connack<'a>(&mut self, ack: &ConnAck<'a>) -> Happening<'a> {
+    fn connack<'a>(&mut self, ack: &ConnAck<'a>) -> Result<Happening<'a>, ProtocolError> {
+        if ack.properties.authentication_method().is_some() {
+            return Err(ProtocolError::Authentication);
+        }
         if ack.reason != 0 {
-            return Happening::Refused { reason: ack.reason };
+            return Ok(Happening::Refused { reason: ack.reason, reference: ack.properties.server_reference() });
         }
         self.connected = true;
         self.pending.clear();
@@ -317,7 +325,7 @@ impl Session {
         }
         self.sending.start_over();
         self.received.start_over();
-        Happening::Connected { session_present: ack.session_present, assigned_client_id }
+        Ok(Happening::Connected { session_present: ack.session_present, assigned_client_id })
     }
 
     fn publish<'a>(

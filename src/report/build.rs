@@ -325,5 +325,14 @@ fn broker(verdicts: &Verdicts, summary: &Summary) -> BrokerInfo {
         threads_max: samples.iter().map(|s| s.threads).max(),
         written: grown.reduce(|a, b| a.saturating_add(b)),
         samples: looks,
+        redirects: summary
+            .redirects
+            .iter()
+            .map(|((reason, to), count)| RedirectInfo {
+                reason: *reason,
+                to: to.as_deref().map(redact::passwords),
+                count: *count,
+            })
+            .collect(),
     }
 }

@@ -360,6 +360,7 @@ fn summary() -> Summary {
     (0..4_000).for_each(|_| record(&mut slip, draw.latency(0.000_08, 0.5)));
     Summary {
         retransmitted: None,
+        redirects: Default::default(),
         groups,
         phases: Phases { steady_from: at(10.0), drain_from: at(130.0), ended: at(184.3) },
         series: series(&mut draw),

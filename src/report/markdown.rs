@@ -31,6 +31,9 @@ pub fn render(report: &Report) -> String {
         &mut md,
         format_args!("\nHarness {}. Broker: {}.", cell(&story::harness(report)), cell(&story::broker(report))),
     );
+    if let Some(text) = story::redirects(report) {
+        line(&mut md, format_args!("\n> Redirected: {}.", cell(&text)));
+    }
     evidence(&mut md, report);
     line(
         &mut md,

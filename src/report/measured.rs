@@ -285,6 +285,20 @@ pub struct BrokerInfo {
     pub written: Option<u64>,
     /// Over time.
     pub samples: Vec<BrokerSample>,
+    /// Where it sent clients (5.0, section 4.11).
+    #[serde(default)]
+    pub redirects: Vec<RedirectInfo>,
+}
+
+/// The broker sent clients to another server; squall's own do not follow.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct RedirectInfo {
+    /// 0x9C (156): use another server; 0x9D (157): the server moved.
+    pub reason: u8,
+    /// The beginning of its Server Reference, 24 bytes at most; none if it gave none.
+    pub to: Option<String>,
+    /// How often.
+    pub count: u64,
 }
 
 /// One look at the broker's process tree.

@@ -117,6 +117,18 @@ pub fn broker(report: &Report) -> String {
     format!("{cpu}, {memory}")
 }
 
+/// Where the broker sent its clients, if it did.
+#[must_use]
+pub fn redirects(report: &Report) -> Option<String> {
+    let each = report.broker.redirects.iter().map(|r| {
+        let why = if r.reason == 0x9D { "the server moved" } else { "use another server" };
+        let to = r.to.as_ref().map_or_else(|| "an unnamed server".to_owned(), |name| format!("\"{name}\""));
+        format!("{} to {to} (0x{:02X}, {why})", format::count(r.count), r.reason)
+    });
+    let all: Vec<String> = each.collect();
+    (!all.is_empty()).then(|| format!("the broker sent clients away, and none followed: {}", all.join("; ")))
+}
+
 /// A guarantee's sentence with what is not said by it.
 #[must_use]
 pub fn sentence(guarantee: &GuaranteeInfo) -> String {

@@ -239,6 +239,10 @@ fn trust(screen: &mut Screen<'_>, report: &Report) {
     );
     screen.wrapped(&painted, 11, &text);
     screen.wrapped("Broker     ", 11, &story::broker(report));
+    if let Some(text) = story::redirects(report) {
+        let lead = screen.paint(YELLOW, "Redirected ");
+        screen.wrapped(&lead, 11, &text);
+    }
     for sentence in &report.unseen {
         screen.wrapped("Not seen   ", 11, sentence);
     }

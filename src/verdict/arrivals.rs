@@ -204,6 +204,7 @@ impl Judge {
             WireBreach::ReceiveMaximum => Breach::ReceiveMaximum,
             WireBreach::Flags => Breach::Flags,
             WireBreach::TopicAlias => Breach::TopicAlias,
+            WireBreach::Authentication => Breach::Authentication,
             WireBreach::PacketTooLarge => Breach::PacketTooLarge,
         };
         self.breach(breach, Case { subscriber: Some(client), ..Case::default() });

@@ -295,6 +295,10 @@ fn moment(event: &Event, promises: &Promises) -> Moment {
         What::Connecting { attempt, .. } => (State, format!("opens a connection, attempt {attempt}")),
         What::TcpOpen => (Out, "TLS or WebSocket handshake".into()),
         What::TransportOpen => (Out, "CONNECT".into()),
+        What::Redirected { reason, to } => {
+            let to = to.map_or_else(|| "it does not say which".to_owned(), |name| format!("{name:?}"));
+            (In, format!("sent to another server, reason 0x{reason:02X}: {to}"))
+        }
         What::Connected { reason: 0, session_present, .. } => {
             (In, format!("CONNACK, session {}", if session_present { "present" } else { "new" }))
         }

@@ -33,6 +33,7 @@ pub enum Breach {
     Frozen,
     Client(ClientFault),
     TopicAlias,
+    Authentication,
     PacketTooLarge,
     IdInUse,
     DupCarried,
@@ -199,6 +200,12 @@ impl Breach {
                 "illegal topic alias",
                 "a topic alias is within the client's maximum, and was set on this connection",
                 &["MQTT-3.1.2-26", "MQTT-3.1.2-27"],
+            ),
+            Self::Authentication => rule(
+                G::Protocol,
+                "authentication unasked",
+                "a client that names no authentication method is sent no AUTH, and no method in CONNACK",
+                &["MQTT-4.12.0-6"],
             ),
             Self::PacketTooLarge => rule(
                 G::Protocol,

@@ -4,6 +4,7 @@ use crate::draw::Draw;
 use crate::{inputs, stream};
 use squall::mqtt::QoS;
 use squall::mqtt::codec::{MAX_PACKET, Sender, decode};
+use squall::mqtt::packet::Packet;
 use squall::mqtt::session::{Session, SessionConfig};
 use squall::time::{Duration, Instant};
 
@@ -47,8 +48,9 @@ fn the_session_takes_any_packets_of_a_server() {
         }
         let mut rest = &out[..];
         while !rest.is_empty() {
-            let (_, used) =
+            let (packet, used) =
                 decode(rest, version, Sender::Client, MAX_PACKET).expect("a packet of a client").expect("whole");
+            assert!(!matches!(packet, Packet::Auth(_)), "its CONNECT names no method [MQTT-4.12.0-7]");
             rest = &rest[used..];
         }
     }

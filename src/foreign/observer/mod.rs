@@ -11,11 +11,11 @@ mod tests;
 use super::ledger::Ledger;
 use crate::device::identity::{Directory, Reading};
 use crate::mqtt::codec::{self, Sender};
-use crate::mqtt::packet::{ConnAck, Connect, Packet, Publish};
-use crate::mqtt::properties::Property;
+use crate::mqtt::packet::{ConnAck, Connect, Packet, Publish, sends_away};
+use crate::mqtt::properties::{Properties, Property};
 use crate::mqtt::{QoS, Version};
 use crate::time::{Duration, Instant};
-use crate::trace::{Breach, ClientFault, ClientId, EndedBy, Event, Sink, What};
+use crate::trace::{Breach, ClientFault, ClientId, EndedBy, Event, ServerName, Sink, What};
 use receiving::Receiving;
 use sending::Sending;
 use std::collections::BTreeMap;
@@ -116,6 +116,8 @@ struct Greeting {
     version: Version,
     clean: bool,
     keep_alive: Duration,
+    /// It names an authentication method (5.0).
+    method: bool,
     /// The session outlives the connection.
     persistent: bool,
     /// Unacknowledged messages that the client takes at most.
@@ -440,8 +442,17 @@ impl Observer {
                 if let Some(c) = &mut self.connection {
                     c.dismissed = Some(reason.reason);
                 }
+                self.sent_away(reason.reason, reason.properties, out);
             }
+            Packet::Auth(_) => self.authenticates(out),
             _ => {}
+        }
+    }
+
+    /// The broker speaks of authentication: only to a client that named a method [MQTT-4.12.0-6].
+    fn authenticates(&mut self, out: &mut Out<'_>) {
+        if self.connection.as_ref().and_then(|c| c.greeting).is_none_or(|greeting| !greeting.method) {
+            self.event(What::Protocol(Breach::Authentication), out);
         }
     }
 
@@ -463,6 +474,7 @@ impl Observer {
                 version: connect.version,
                 clean: connect.clean_start,
                 keep_alive: Duration::from_secs(connect.keep_alive.into()),
+                method: connect.properties.authentication_method().is_some(),
                 persistent,
                 receive_maximum: receive_maximum.unwrap_or(u16::MAX),
             });
@@ -478,7 +490,16 @@ impl Observer {
         }
     }
 
+    fn sent_away(&mut self, reason: u8, properties: Properties<'_>, out: &mut Out<'_>) {
+        if sends_away(reason) {
+            self.event(What::Redirected { reason, to: properties.server_reference().map(ServerName::new) }, out);
+        }
+    }
+
     fn accepted(&mut self, connack: &ConnAck<'_>, out: &mut Out<'_>) {
+        if connack.properties.authentication_method().is_some() {
+            self.authenticates(out);
+        }
         let Some(c) = &mut self.connection else { return };
         let (Some(greeting), None) = (c.greeting, c.connected) else {
             self.event(What::Protocol(Breach::Unexpected), out);
@@ -487,6 +508,7 @@ impl Observer {
         let ConnAck { session_present, reason, .. } = *connack;
         let expected_session = self.has_session && !greeting.clean;
         if reason != 0 {
+            self.sent_away(reason, connack.properties, out);
             self.event(What::Connected { reason, session_present: false, expected_session }, out);
             return;
         }

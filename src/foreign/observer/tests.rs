@@ -63,11 +63,7 @@ impl Talk {
         self.with(|o, out| assert_eq!(o.down(&bytes, out, |_, _| Gate::Pass), None))
     }
 
-    fn connect_with(&mut self, session_present: bool, properties: Properties<'_>) -> &mut Self {
-        let expiry = &mut PropertiesBuf::default();
-        if self.version == Version::V5 {
-            expiry.push(Property::SessionExpiryInterval(u32::MAX));
-        }
+    fn greet(&mut self, properties: Properties<'_>) -> &mut Self {
         let connect = Connect {
             version: self.version,
             clean_start: false,
@@ -76,9 +72,17 @@ impl Talk {
             will: None,
             user_name: None,
             password: None,
-            properties: expiry.as_properties(),
+            properties,
         };
-        self.with(|o, out| o.opened(out)).with(|o, out| o.transport_open(out)).up(Packet::Connect(connect));
+        self.with(|o, out| o.opened(out)).with(|o, out| o.transport_open(out)).up(Packet::Connect(connect))
+    }
+
+    fn connect_with(&mut self, session_present: bool, properties: Properties<'_>) -> &mut Self {
+        let expiry = &mut PropertiesBuf::default();
+        if self.version == Version::V5 {
+            expiry.push(Property::SessionExpiryInterval(u32::MAX));
+        }
+        self.greet(expiry.as_properties());
         self.down(Packet::ConnAck(ConnAck { session_present, reason: 0, properties }))
     }
 
@@ -246,6 +250,35 @@ fn the_limits_of_a_5_0_server_bind_its_client() {
     let mut t = Talk::new(Version::V5);
     t.connect(false).publish(0, 1, 1, false).publish(0, 1, 1, true);
     assert_eq!(t.end(), [F::ResentUnasked], "[MQTT-4.4.0-1] of 5.0: at no other time");
+}
+
+/// [MQTT-4.12.0-6]: a client that names a method may be asked, one that names none may not; section 4.11: both may be sent away.
+#[test]
+fn a_broker_that_asks_for_authentication_or_sends_its_client_away_is_told() {
+    let mut p = PropertiesBuf::default();
+    p.push(Property::AuthenticationMethod("SCRAM-SHA-1"));
+    let method = p.as_properties();
+    for (properties, breaches) in [(Properties::EMPTY, 2), (method, 0)] {
+        let mut t = Talk::new(Version::V5);
+        t.greet(properties);
+        t.down(Packet::Auth(Reason { reason: 0x18, properties: method }));
+        t.down(Packet::ConnAck(ConnAck { session_present: false, reason: 0, properties: method }));
+        assert_eq!(t.end(), []);
+        let unasked = t.events.iter().filter(|e| e.what == What::Protocol(Breach::Authentication)).count();
+        assert_eq!((unasked, t.breaches()), (breaches, breaches));
+    }
+    let mut p = PropertiesBuf::default();
+    p.push(Property::ServerReference("b.example"));
+    let mut t = Talk::new(Version::V5);
+    t.greet(Properties::EMPTY);
+    t.down(Packet::ConnAck(ConnAck { session_present: false, reason: 0x9D, properties: p.as_properties() }));
+    t.cut().connect(false).down(Packet::Disconnect(Reason { reason: 0x9C, properties: Properties::EMPTY })).cut();
+    assert_eq!(t.end(), []);
+    let redirects = t.events.iter().filter_map(|e| match e.what {
+        What::Redirected { reason, to } => Some((reason, to.map(|name| name.text().to_owned()))),
+        _ => None,
+    });
+    assert_eq!(redirects.collect::<Vec<_>>(), [(0x9D, Some("b.example".to_owned())), (0x9C, None)]);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The client's session in virtual time: what it says to which packets.
 
 use crate::mqtt::codec::{MAX_PACKET, Sender, decode};
-use crate::mqtt::packet::{Ack, Codes, ConnAck, Packet, Publish, SubscribeOptions};
+use crate::mqtt::packet::{Ack, Codes, ConnAck, Packet, Publish, Reason, SubscribeOptions};
 use crate::mqtt::properties::{Properties, PropertiesBuf, Property};
 use crate::mqtt::session::{Happening, PingTimeout, ProtocolError, Resend, Session, SessionConfig};
 use crate::mqtt::{PacketId, QoS, Version};
@@ -474,8 +474,41 @@ fn only_connack_opens_a_connection_and_only_once() {
     assert_eq!(c.handle(message(QoS::AtMostOnce, 0, false)), Err(ProtocolError::Unexpected)); // [MQTT-3.2.0-1]
     assert!(c.handle(connack).is_ok());
     assert_eq!(c.handle(connack), Err(ProtocolError::Unexpected)); // [MQTT-3.2.0-2]
-    for packet in [Packet::PingReq, Packet::Auth(Default::default())] {
-        assert_eq!(c.handle(packet), Err(ProtocolError::Unexpected));
+    assert_eq!(c.handle(Packet::PingReq), Err(ProtocolError::Unexpected));
+}
+
+/// [MQTT-4.12.0-6]: before CONNACK, in it, and after it; and nothing is said to it [MQTT-4.12.0-7].
+#[test]
+fn a_client_that_names_no_method_takes_no_authentication() {
+    let mut p = PropertiesBuf::default();
+    p.push(Property::AuthenticationMethod("SCRAM-SHA-1"));
+    let challenge = Packet::Auth(Reason { reason: 0x18, properties: p.as_properties() });
+    let with_method = |reason| ConnAck { session_present: false, reason, properties: p.as_properties() };
+    let mut c = Client::new(V5);
+    assert_eq!(c.session.connect_properties().as_properties().authentication_method(), None);
+    assert_eq!(c.handle(challenge), Err(ProtocolError::Authentication));
+    assert_eq!(c.handle(Packet::ConnAck(with_method(0))), Err(ProtocolError::Authentication));
+    assert_eq!(c.handle(Packet::ConnAck(with_method(0x8C))), Err(ProtocolError::Authentication));
+    c.connect(false);
+    assert_eq!(c.handle(challenge), Err(ProtocolError::Authentication));
+    assert_eq!(c.written(V5), Vec::<String>::new());
+}
+
+/// Section 4.11: in CONNACK and in DISCONNECT, with the other server's name or without.
+#[test]
+fn a_server_may_send_its_client_to_another() {
+    for (name, reason) in [(Some("b.example:1883"), 0x9C), (None, 0x9D)] {
+        let mut p = PropertiesBuf::default();
+        if let Some(name) = name {
+            p.push(Property::ReasonString("full")).push(Property::ServerReference(name));
+        }
+        let properties = p.as_properties();
+        let mut c = Client::new(V5);
+        let refusal = Packet::ConnAck(ConnAck { session_present: false, reason, properties });
+        assert_eq!(c.handle(refusal), Ok(Happening::Refused { reason, reference: name }));
+        c.connect(false);
+        let farewell = Packet::Disconnect(Reason { reason, properties });
+        assert_eq!(c.handle(farewell), Ok(Happening::Disconnect { reason, reference: name }));
     }
 }
 
@@ -485,7 +518,7 @@ fn a_refusal_keeps_the_session() {
     c.publish(AtLeastOnce, 1);
     c.session.handle_closed();
     let refusal = ConnAck { session_present: false, reason: 3, properties: Properties::EMPTY };
-    assert_eq!(c.handle(Packet::ConnAck(refusal)), Ok(Happening::Refused { reason: 3 }));
+    assert_eq!(c.handle(Packet::ConnAck(refusal)), Ok(Happening::Refused { reason: 3, reference: None }));
     assert_eq!(c.session.in_flight(), 1);
     c.reconnect(true);
     assert_eq!(c.resends().len(), 1);

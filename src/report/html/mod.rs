@@ -113,6 +113,7 @@ fn banner(report: &Report) -> String {
         also.extend(report.partial.iter().map(|why| format!("the run is partial: {why}")));
         also.extend(report.harness.tainted.first().map(|why| format!("the harness is tainted: {why}")));
     }
+    also.extend(story::redirects(report));
     if report.exit.code != 4 {
         also.extend(report.target_died.iter().map(|how| format!("the broker died: {how}")));
     }
