@@ -9,8 +9,11 @@ use squall::seed::Stream;
 /// Draws packets and bytes.
 pub struct Draw(pub Stream);
 
-const TOPICS: &[&str] = &["a", "a/b", "a/b/c", "$x/y", "/", "é/✓", "long/topic/of/many/levels/that/goes/on"];
-const FILTERS: &[&str] = &["a", "#", "a/+", "+/b", "$share/g/a/#", "$x/#", "+", "a/b/#", "$share/h/+"];
+const TOPICS: &[&str] = &["a", "a/b", "a/b/c", "$x/y", "$SYS/x", "/", "é/✓", "long/topic/of/many/levels/that/goes/on"];
+const FILTERS: &[&str] = &["a", "#", "a/+", "+/b", "$share/g/a/#", "$x/#", "+", "a/b/#", "$share/h/+", "$SYS/#"];
+
+/// Long enough for a remaining length of one, two and three bytes.
+static PAYLOAD: [u8; 20_000] = [b'x'; 20_000];
 
 const MESSAGE: &[Property<'_>] = &[
     Property::PayloadFormatIndicator(1),
@@ -80,7 +83,7 @@ impl Draw {
         self.one(&[Version::V31, Version::V311, Version::V5, Version::V5])
     }
 
-    fn id(&mut self) -> PacketId {
+    pub fn id(&mut self) -> PacketId {
         let most = if self.0.chance(0.9) { 6 } else { 65_535 };
         let id = self.below(most) + 1;
         PacketId::new(u16::try_from(id).expect("16 bits")).expect("from 1")
@@ -117,6 +120,12 @@ impl Draw {
         p
     }
 
+    /// One of three names, or none where the standard allows that [MQTT-3.1.3-6].
+    fn client_id(&mut self, version: Version, clean_start: bool) -> &'static str {
+        let may_be_empty = version == Version::V5 || (version == Version::V311 && clean_start);
+        if may_be_empty && self.0.chance(0.2) { "" } else { self.one(&["x", "y", "z"]) }
+    }
+
     fn connect(&mut self, version: Version, out: &mut Vec<u8>) {
         let p = self.properties(version, Place::Connect, Sender::Client);
         let w = self.properties(version, Place::Will, Sender::Client);
@@ -124,17 +133,24 @@ impl Draw {
         let will = Will { topic: "will", payload: b"gone", qos, retain, properties: w.as_properties() };
         let user_name = self.0.chance(0.2).then_some("user");
         let password = user_name.is_some() || version == Version::V5;
+        let clean_start = self.0.chance(0.5);
         let connect = Connect {
             version,
-            clean_start: self.0.chance(0.5),
+            clean_start,
             keep_alive: self.one(&[0, 1, 60]),
-            client_id: self.one(&["x", "y", "z"]),
+            client_id: self.client_id(version, clean_start),
             will: self.0.chance(0.3).then_some(will),
             user_name,
             password: (password && self.0.chance(0.2)).then_some(b"\xFFsecret"),
             properties: p.as_properties(),
         };
         encode(&Packet::Connect(connect), version, out);
+    }
+
+    /// Of a payload: short, now and then long, and seldom very long.
+    fn length(&mut self) -> usize {
+        let most = if self.0.chance(0.9) { 40 } else { self.one(&[1_000, 1_000, 1_000, 20_000]) };
+        usize::try_from(self.below(most + 1)).expect("small")
     }
 
     fn publish(&mut self, version: Version, sender: Sender, out: &mut Vec<u8>) {
@@ -148,7 +164,7 @@ impl Draw {
             topic: if aliased && self.0.chance(0.5) { "" } else { self.one(TOPICS) },
             packet_id: (qos != QoS::AtMostOnce).then_some(id),
             properties: p.as_properties(),
-            payload: &[b'x'; 40][..usize::try_from(self.below(41)).expect("small")],
+            payload: &PAYLOAD[..self.length()],
         };
         encode(&Packet::Publish(publish), version, out);
     }
@@ -259,7 +275,7 @@ impl Draw {
     }
 
     /// What goes wrong with bytes: nothing, a bit, a byte, a cut, a length, a repeat, or all of it.
-    fn spoil(&mut self, bytes: &mut Vec<u8>, from: usize) {
+    pub fn spoil(&mut self, bytes: &mut Vec<u8>, from: usize) {
         let place = |d: &mut Self, n: usize| from + usize::try_from(d.below((n - from).max(1) as u64)).expect("small");
         for _ in 0..self.below(4) {
             if bytes.len() <= from {
