@@ -209,6 +209,12 @@ fn sorted(mut packet: Packet<'_>) -> (Packet<'_>, Vec<Property<'_>>, Vec<Propert
     (packet, properties, will)
 }
 
+/// The version that a CONNECT says: behind the fixed header and the protocol name, which has six bytes.
+fn level(bytes: &[u8]) -> Option<Version> {
+    let last_of_length = bytes[1..].iter().position(|b| b & 0x80 == 0)?;
+    bytes.get(last_of_length + 2 + 6).copied().and_then(Version::from_level)
+}
+
 /// The class of the difference over one input, and whether it is a listed one; none if both codecs agree.
 fn difference(other: &Other, version: Version, sender: Sender, bytes: &[u8]) -> Option<(String, bool)> {
     let kind = bytes[0] >> 4;
@@ -219,6 +225,7 @@ fn difference(other: &Other, version: Version, sender: Sender, bytes: &[u8]) -> 
     match (decode(bytes, version, sender, MOST), theirs) {
         // Their codecs are one for each version.
         (Ok(Some((Packet::Connect(c), _))), _) if c.version != version => None,
+        (Err(_), Read::Taken(_)) if kind == 1 && level(bytes).is_some_and(|v| v != version) => None,
         (Ok(Some((packet, _))), Read::Taken(again)) => match decode(&again, version, sender, MOST) {
             Ok(Some((same, _))) if sorted(same) == sorted(packet) => None,
             _ => {
