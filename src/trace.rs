@@ -524,6 +524,7 @@ pub enum FaultKind {
     SlowCpu,
     SlowDisk,
     Reboot,
+    ConnectionsDropped,
     /// The broker's process ended, and nobody had ordered it.
     BrokerDied,
 }

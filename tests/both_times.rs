@@ -2,7 +2,7 @@
 
 mod support;
 
-use support::{SMALL, Scratch, squall};
+use support::{Broker, SMALL, Scratch, squall};
 
 /// The same scenario in real time and in virtual time: the same verdicts.
 #[test]
@@ -81,5 +81,67 @@ fn real_and_virtual_time_measure_alike() {
                 "{fleet} {latency} {q}: {r} s really, {s} s virtually, {allowed} s allowed"
             );
         }
+    }
+}
+
+/// All connections are dropped, and later a share of them: whom it hits is drawn from the seed, in both times alike, with links and
+/// without; and it needs no process of the broker's.
+#[test]
+fn connections_are_dropped_alike() {
+    let scenario = r##"
+name = "drops"
+ramp = "200 ms"
+duration = "3 s"
+[fleet.linked]
+sensors = 10
+link = "ble"
+session = "persistent"
+reconnect = { first = "100 ms", longest = "100 ms" }
+publish = { topic = "l/{sensor}", qos = 2, every = "100 ms" }
+[fleet.direct]
+sensors = 10
+session = "persistent"
+reconnect = { first = "100 ms", longest = "100 ms" }
+publish = { topic = "d/{sensor}", qos = 1, every = "100 ms" }
+[subscriber.all]
+session = "persistent"
+reconnect = { first = "100 ms", longest = "100 ms" }
+filters = [{ filter = "#", qos = 2 }]
+[[fault]]
+at = "1 s"
+broker = "drop-connections"
+[[fault]]
+at = "2 s"
+broker = "drop-connections"
+share = "50 %"
+"##;
+    let scratch = Scratch::new();
+    let file = scratch.file("drops.toml", scenario);
+    let broker = Broker::start(&[]);
+    let target = format!("mqtt://{}", broker.addr);
+    let report = |command: &str, more: &[&str]| -> serde_json::Value {
+        let out = scratch.0.join(command);
+        let ended = squall().arg(command).arg(&file).args(more).arg("--out").arg(&out).output().expect("it starts");
+        let said = String::from_utf8_lossy(&ended.stdout).into_owned();
+        assert!(matches!(ended.status.code(), Some(0 | 5)), "{said}\n{}", String::from_utf8_lossy(&ended.stderr));
+        serde_json::from_slice(&std::fs::read(out.join("drops-1/report.json")).expect("written")).expect("JSON")
+    };
+    let (real, simulated) = (report("run", &["--target", &target]), report("simulate", &[]));
+    let disconnects = |report: &serde_json::Value| -> Vec<u64> {
+        let groups = report["groups"].as_array().expect("a list").iter();
+        groups.map(|g| g["counts"]["disconnects"].as_u64().expect("counted")).collect()
+    };
+    let counts = disconnects(&real);
+    assert_eq!(counts, disconnects(&simulated));
+    // The subscriber, then ten of each fleet: each at the first, some at the second.
+    assert!(matches!(counts[0], 1 | 2) && counts[1..].iter().all(|n| (11..20).contains(n)), "{counts:?}");
+    for report in [&real, &simulated] {
+        let held = report["guarantees"].as_array().expect("a list").iter().all(|g| g["standing"] != "broken");
+        let faults: Vec<&str> =
+            report["faults"].as_array().expect("a list").iter().filter_map(|f| f["what"].as_str()).collect();
+        assert!(
+            held && faults.starts_with(&["all connections dropped", "50 % of the connections dropped"]),
+            "{faults:?}"
+        );
     }
 }

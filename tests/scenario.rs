@@ -79,6 +79,8 @@ fn one_mistake_is_one_problem_with_its_place() {
             "back_after",
         ),
         (fault("at = \"1 s\"\nbroker = \"slow-disk\"\nfor = \"2 s\""), "[[fault]]", "write is missing"),
+        (fault("at = \"1 s\"\nbroker = \"kill\"\nshare = \"5 %\""), "\"5 %\"", "back_after"),
+        (fault("at = \"1 s\"\nbroker = \"drop-connections\"\nfor = \"2 s\""), "\"2 s\"", "share"),
         (fault("at = \"1 s\"\nbroker = \"slow-cpu\"\nfor = \"2 s\""), "[[fault]]", "runs is missing"),
         (fault("at = \"1 s\"\nbroker = \"slow-cpu\"\nfor = \"2 s\"\nruns = \"100 ms\""), "\"100 ms\"", "no limit"),
         (fault("at = \"1 s\"\nbroker = \"slow-cpu\"\nfor = \"2 h\"\nruns = \"9 ms\""), "\"2 h\"", "an hour"),

@@ -257,6 +257,10 @@ pub(super) fn networks(scenario: &Scenario, loops: usize) -> Result<Option<Netwo
     if !engine.needs_namespaces() {
         return Ok(None);
     }
+    if scenario.faults.iter().any(|f| matches!(f.action, FaultAction::DropConnections { .. })) {
+        let message = format!("engine \"{}\" has no gateway that could drop connections", engine.name());
+        return Err(TargetError::usage(message, "take that fault out, or say engine = \"smoltcp\""));
+    }
     let Some(mtu) = scenario.links().map(|l| l.spec.mtu).max() else {
         let message = format!("engine \"{}\" speaks TCP on links, and this scenario has none", engine.name());
         return Err(TargetError::usage(message, "give a fleet or a subscriber a link, or leave --engine out"));

@@ -106,7 +106,7 @@ pub fn run(
     mut watch: impl FnMut(Progress),
     stop: impl Fn() -> u8,
 ) -> Result<Outcome, TargetError> {
-    if !scenario.faults.is_empty() && !target.is_launched() {
+    if scenario.faults.iter().any(|f| f.action.needs_the_process()) && !target.is_launched() {
         return target.pause().map(|()| unreachable!("an address has no process"));
     }
     let nonce = nonce();

@@ -41,6 +41,8 @@ pub(crate) fn deeds(faults: &[Fault]) -> Vec<(Instant, Deed)> {
                 all.push((*at, Deed::SlowCpu { lasts, runs }));
                 all.extend(held(*at, lasts, runs));
             }
+            // Each client's own affair.
+            FaultAction::DropConnections { .. } => {}
             FaultAction::SlowDisk { lasts, write } => {
                 all.extend([(*at, Deed::SlowDisk { lasts, write }), (*at + lasts, Deed::DiskIsWell)]);
             }

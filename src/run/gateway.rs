@@ -58,6 +58,18 @@ pub(super) fn serve(
     carry(path, upstreams, at, index, s);
 }
 
+/// Resets every connection, to the broker and to the sensor.
+pub(super) fn reset_all(path: &mut Path, upstreams: &mut Vec<Upstream>, now: Instant) {
+    for upstream in upstreams.drain(..) {
+        upstream.socket.reset_on_close();
+        if upstream.open {
+            path.gateway_reset(upstream.conn, now);
+        } else {
+            path.refuse(upstream.conn, now);
+        }
+    }
+}
+
 /// A socket is ready to be read or written, or has connected; false if there is none of that number.
 pub(super) fn ready(
     path: &mut Path,

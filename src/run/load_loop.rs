@@ -266,7 +266,7 @@ pub(super) fn run(setup: Setup) -> std::io::Result<Leavings> {
         if let Some(local) = &local {
             local.listen(index, &mut shared);
         }
-        Slot { pipe, device, local, group: client.group, secure, armed: Instant::FAR, index }
+        Slot { pipe, device, local, drops: client.drops, group: client.group, secure, armed: Instant::FAR, index }
     });
     let mut this = Loop {
         slots: slots.collect(),
@@ -423,6 +423,7 @@ impl Loop {
             self.healed_at = Some(now);
             for i in 0..self.slots.len() {
                 let slot = &mut self.slots[i];
+                slot.drops.clear();
                 match &mut slot.pipe {
                     Pipe::Linked(l) => {
                         l.side().heal();

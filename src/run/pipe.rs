@@ -23,6 +23,8 @@ pub(super) struct Slot {
     pub device: Actor,
     /// The socket of a client under test.
     pub local: Option<Local>,
+    /// When its connection is dropped on its way, latest first.
+    pub drops: Vec<Instant>,
     pub group: u16,
     pub pipe: Pipe,
     /// Where it connects, with TLS and WebSocket if its transport has them.
@@ -119,9 +121,10 @@ impl Slot {
     /// When something is due by itself.
     pub fn next_deadline(&self) -> Instant {
         let device = self.device.next_deadline().unwrap_or(Instant::FAR);
+        let own = device.min(self.drops.last().copied().unwrap_or(Instant::FAR));
         match &self.pipe {
-            Pipe::Direct(_) => device,
-            Pipe::Linked(l) => device.min(l.next_deadline()),
+            Pipe::Direct(_) => own,
+            Pipe::Linked(l) => own.min(l.next_deadline()),
         }
     }
 
@@ -131,7 +134,9 @@ impl Slot {
             s.slip.record(crate::time::nanos(now.since(due)).max(1)).expect("histograms that grow take any value");
         }
         match &mut self.pipe {
-            Pipe::Direct(d) => {
+            Pipe::Direct(_) => {
+                self.drop_connections(now, s);
+                let Pipe::Direct(d) = &self.pipe else { return };
                 let room = d.room();
                 s.with_io(room, now, |io| self.device.handle_deadline(now, io));
                 self.settle(now, s);
@@ -154,6 +159,8 @@ impl Slot {
     fn at(&mut self, at: Instant, s: &mut Shared) {
         let Pipe::Linked(l) = &mut self.pipe else { return };
         l.side().poll(at);
+        self.drop_connections(at, s);
+        let Pipe::Linked(l) = &mut self.pipe else { return };
         if self.device.next_deadline().is_some_and(|t| t <= at) {
             let room = l.room();
             s.with_io(room, at, |io| self.device.handle_deadline(at, io));
@@ -161,6 +168,29 @@ impl Slot {
         }
         self.far(at, s);
         self.sensor(at, s);
+    }
+
+    /// Resets what lies between it and the broker, to both, if that is due. Of an engine without a gateway nobody may ask that.
+    fn drop_connections(&mut self, now: Instant, s: &mut Shared) {
+        if self.drops.last().is_none_or(|at| *at > now) {
+            return;
+        }
+        self.drops.pop();
+        self.hurry(s);
+        match &mut self.pipe {
+            Pipe::Direct(d) if d.socket.is_some() => {
+                d.leave(Want::Reset, s);
+                self.layer_ended(s);
+                s.with_io(0, now, |io| self.device.handle_closed(Closed::Reset, now, now, io));
+                self.settle(now, s);
+            }
+            Pipe::Linked(l) => {
+                if let Far::Gateway(path, upstreams) = &mut l.far {
+                    gateway::reset_all(path, upstreams, now);
+                }
+            }
+            Pipe::Direct(_) => {}
+        }
     }
 
     /// A packet for the sensor from the broker's kernel, and who is due next.

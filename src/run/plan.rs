@@ -25,6 +25,8 @@ pub struct Planned {
     pub plan: Box<Plan>,
     /// Its link, if it has one.
     pub link: Option<Box<PlannedLink>>,
+    /// When its connection is dropped on its way, latest first.
+    pub drops: Vec<Instant>,
     /// Its group's index.
     pub group: u16,
     /// Its transport, if its group names one.
@@ -148,6 +150,7 @@ pub fn plan(
             clients.push(Planned {
                 plan: Box::new(entity.device(Arc::clone(&kind), start, credentials)),
                 link: entity.link().map(Box::new),
+                drops: entity.drops(),
                 transport: group.device.transport,
                 under_test: group
                     .device
@@ -234,6 +237,12 @@ fn promises(scenario: &Scenario, groups: &[GroupView<'_>], broker: BrokerPromise
             FaultMark { at: r.at, lasted: Some(r.off), what, kind: FaultKind::Reboot }
         }));
     }
+    promises.faults.extend(scenario.faults.iter().filter_map(|f| {
+        let FaultAction::DropConnections { share } = f.action else { return None };
+        let whose = if share < 1.0 { format!("{} % of the", share * 100.0) } else { "all".to_owned() };
+        let what = format!("{whose} connections dropped");
+        Some(FaultMark { at: f.at, lasted: None, what, kind: FaultKind::ConnectionsDropped })
+    }));
     promises.faults.sort_by(|a, b| (a.at, &a.what).cmp(&(b.at, &b.what)));
     promises.faults.dedup();
     promises
@@ -249,7 +258,7 @@ fn hard_paths(scenario: &Scenario) -> Vec<HardPath> {
             FaultAction::Kill { .. } => Some(HardPath::Kill),
             FaultAction::Restart { .. } => Some(HardPath::Restart),
             FaultAction::Pause { .. } => Some(HardPath::Pause),
-            FaultAction::SlowCpu { .. } | FaultAction::SlowDisk { .. } => None,
+            FaultAction::SlowCpu { .. } | FaultAction::SlowDisk { .. } | FaultAction::DropConnections { .. } => None,
         })
         .collect();
     let cuts = |f: &Fleet| {
@@ -396,6 +405,16 @@ impl Entity<'_> {
         let storms = self.group.fleet.iter().flat_map(|f| &f.reboots).enumerate();
         let hit = storms.filter(|(n, r)| self.stream(&format!("reboot {n}")).chance(r.share));
         hit.map(|(_, r)| (r.at, r.off, r.keeps)).collect()
+    }
+
+    /// When this client's connection is dropped, latest first: each fault is a draw of its own.
+    fn drops(&self) -> Vec<Instant> {
+        let faults = self.scenario.faults.iter().enumerate().rev();
+        let hit = faults.filter_map(|(n, f)| match f.action {
+            FaultAction::DropConnections { share } => self.stream(&format!("drop {n}")).chance(share).then_some(f.at),
+            _ => None,
+        });
+        hit.collect()
     }
 
     fn link(&self) -> Option<PlannedLink> {

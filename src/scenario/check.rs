@@ -236,11 +236,12 @@ fn faults(root: &Table<'_>, context: &Context<'_>) -> Vec<Fault> {
         let at = moment(&f, context.load);
         let word = f.word("broker", "");
         let (own, foreign): (&[&str], &[_]) = match word {
-            "pause" => (&["for"], &["back_after", "write", "runs"]),
-            "slow-cpu" => (&["for", "runs"], &["back_after", "write"]),
-            "slow-disk" => (&["for", "write"], &["back_after", "runs"]),
+            "pause" => (&["for"], &["back_after", "write", "runs", "share"]),
+            "slow-cpu" => (&["for", "runs"], &["back_after", "write", "share"]),
+            "slow-disk" => (&["for", "write"], &["back_after", "runs", "share"]),
+            "drop-connections" => (&["share"], &["back_after", "for", "write", "runs"]),
             "" => (&[], &[]),
-            _ => (&["back_after"], &["for", "write", "runs"]),
+            _ => (&["back_after"], &["for", "write", "runs", "share"]),
         };
         for key in foreign.iter().filter(|key| f.has(key)) {
             f.problem(f.place_of(key), format!("{key} means nothing to a {word}"), format!("use {}", own[0]));
@@ -254,9 +255,10 @@ fn faults(root: &Table<'_>, context: &Context<'_>) -> Vec<Fault> {
                 lasts: f.duration_above_zero("for", SECOND),
                 write: f.duration_above_zero("write", SECOND),
             },
+            "drop-connections" => FaultAction::DropConnections { share: f.percent("share").unwrap_or(1.0) },
             _ => FaultAction::Pause { lasts: f.duration_above_zero("for", SECOND) },
         };
-        for key in own.iter().filter(|key| **key != "back_after" && !f.has(key)) {
+        for key in own.iter().filter(|key| !matches!(**key, "back_after" | "share") && !f.has(key)) {
             let (value, what) = match *key {
                 "for" => ("3 s", "how long"),
                 "runs" => ("20 ms", "how much of each 100 ms it runs"),
@@ -275,6 +277,7 @@ fn faults(root: &Table<'_>, context: &Context<'_>) -> Vec<Fault> {
         | FaultAction::SlowCpu { lasts: t, .. }
         | FaultAction::SlowDisk { lasts: t, .. } => (*at, *at + t),
         FaultAction::Kill { back_after: None } => (*at, Instant::FAR),
+        FaultAction::DropConnections { .. } => (*at, *at),
     };
     in_order(all, window, root).into_iter().map(|(at, action)| Fault { at, action }).collect()
 }

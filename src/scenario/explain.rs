@@ -371,7 +371,7 @@ fn loss_words(loss: &Loss) -> String {
 
 fn fault_words(scenario: &Scenario, out: &mut String) {
     if !scenario.faults.is_empty() {
-        let _ = writeln!(out, "\nDone to the broker");
+        let _ = writeln!(out, "\nDone to the broker, or to connections");
     }
     for fault in &scenario.faults {
         let what = match fault.action {
@@ -392,6 +392,12 @@ fn fault_words(scenario: &Scenario, out: &mut String) {
                 show(lasts),
                 show(write)
             ),
+            FaultAction::DropConnections { share } => {
+                let whose = if share < 1.0 { format!("each client's, with {},", percent(share)) } else { "all".into() };
+                format!(
+                    "connections are dropped: {whose} by a reset to both sides, at a link's gateway or at the socket"
+                )
+            }
         };
         let _ = writeln!(out, "    at {}: {what}", at(fault.at));
     }

@@ -407,8 +407,8 @@ pub enum Keeps {
 /// The period of a CPU limit: the default of Linux's control groups (cpu.max).
 pub const CPU_PERIOD: Duration = Duration::from_millis(100);
 
-/// Something done to the broker at a time.
-#[derive(Clone, PartialEq, Eq, Debug)]
+/// Something done to the broker, or to the connections to it, at a time.
+#[derive(Clone, PartialEq, Debug)]
 pub struct Fault {
     /// When.
     pub at: Instant,
@@ -416,8 +416,8 @@ pub struct Fault {
     pub action: FaultAction,
 }
 
-/// What is done to the broker.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// What is done to the broker, or to the connections to it.
+#[derive(Clone, Copy, PartialEq, Debug)]
 pub enum FaultAction {
     /// kill -9, and start again with the same data after this long; none: never.
     Kill {
@@ -448,6 +448,19 @@ pub enum FaultAction {
         /// What each packet costs that changes what the broker keeps, on top of its service time.
         write: Duration,
     },
+    /// Connections are reset between client and broker: at the gateway of a link, or at the socket of a client without one.
+    DropConnections {
+        /// The probability with which each client is hit, 0 to 1.
+        share: f64,
+    },
+}
+
+impl FaultAction {
+    /// True if it is done to the broker's process or disk, which squall must have launched.
+    #[must_use]
+    pub const fn needs_the_process(&self) -> bool {
+        !matches!(self, Self::DropConnections { .. })
+    }
 }
 
 /// What must hold.

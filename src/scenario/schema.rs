@@ -60,11 +60,12 @@ fn between_settings(kind: &str) -> Value {
         "jitter" | "loss" | "trace" => json!({ "minProperties": 1, "maxProperties": 1 }),
         "fault" => json!({
             "allOf": [
-                fault("pause", json!({ "required": ["for"], "not": any(&["back_after", "write", "runs"]) })),
-                fault("slow-cpu", json!({ "required": ["for", "runs"], "not": any(&["back_after", "write"]) })),
-                fault("slow-disk", json!({ "required": ["for", "write"], "not": any(&["back_after", "runs"]) })),
-                fault("kill", json!({ "not": any(&["for", "write", "runs"]) })),
-                fault("restart", json!({ "not": any(&["for", "write", "runs"]) })),
+                fault("pause", json!({ "required": ["for"], "not": any(&["back_after", "write", "runs", "share"]) })),
+                fault("slow-cpu", json!({ "required": ["for", "runs"], "not": any(&["back_after", "write", "share"]) })),
+                fault("slow-disk", json!({ "required": ["for", "write"], "not": any(&["back_after", "runs", "share"]) })),
+                fault("drop-connections", json!({ "not": any(&["back_after", "for", "write", "runs"]) })),
+                fault("kill", json!({ "not": any(&["for", "write", "runs", "share"]) })),
+                fault("restart", json!({ "not": any(&["for", "write", "runs", "share"]) })),
             ],
         }),
         _ => Value::Null,

@@ -462,8 +462,8 @@ pub const TABLES: &[(&str, &[Setting])] = {
                 n("at", Duration, "when, from the run's start", r##"at = "10 s""##),
                 n(
                     "broker",
-                    Word(&["kill", "restart", "pause", "slow-cpu", "slow-disk"]),
-                    "what is done to it",
+                    Word(&["kill", "restart", "pause", "slow-cpu", "slow-disk", "drop-connections"]),
+                    "what is done to it, or to the connections to it",
                     r##"broker = "pause""##,
                 ),
                 s("back_after", Duration, "kill, restart: when it is started again"),
@@ -477,6 +477,11 @@ pub const TABLES: &[(&str, &[Setting])] = {
                     "write",
                     Duration,
                     "slow-disk (virtual time only): what each packet costs that changes what the broker keeps",
+                ),
+                s(
+                    "share",
+                    Percent,
+                    "drop-connections: the probability with which each client's is hit; all are, unless it is given",
                 ),
             ],
         ),

@@ -314,6 +314,7 @@ fn faults(scenario: &Scenario, out: &mut String) {
             FaultAction::SlowDisk { lasts, write } => {
                 ("slow-disk", format!("for = {}\nwrite = {}\n", duration(lasts), duration(write)))
             }
+            FaultAction::DropConnections { share } => ("drop-connections", format!("share = {}\n", percent(share))),
         };
         let _ = write!(out, "\n[[fault]]\nat = {}\nbroker = \"{what}\"\n{how}", at(fault.at));
     }

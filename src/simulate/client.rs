@@ -19,6 +19,8 @@ pub(super) struct Client {
     pub device: Device,
     pub group: u16,
     pub way: Way,
+    /// When its connection is dropped on its way, latest first.
+    pub drops: Vec<Instant>,
     /// The time at which its timer is set.
     pub armed: Instant,
     pub index: u32,
@@ -120,9 +122,10 @@ impl Client {
     /// When something is due by itself.
     pub fn next_deadline(&self) -> Instant {
         let device = self.device.next_deadline().unwrap_or(Instant::FAR);
+        let own = device.min(self.drops.last().copied().unwrap_or(Instant::FAR));
         match &self.way {
-            Way::Direct(_) => device,
-            Way::Linked(l) => device.min(l.path.next_deadline().unwrap_or(Instant::FAR)),
+            Way::Direct(_) => own,
+            Way::Linked(l) => own.min(l.path.next_deadline().unwrap_or(Instant::FAR)),
         }
     }
 
@@ -134,7 +137,10 @@ impl Client {
             self.sensor(now, net);
         }
         match &self.way {
-            Way::Direct(_) => self.with_io(now, net, |device, io| device.handle_deadline(now, io)),
+            Way::Direct(_) => {
+                self.drop_connections(now, net);
+                self.with_io(now, net, |device, io| device.handle_deadline(now, io));
+            }
             Way::Linked(_) => self.run_link(now, net),
         }
     }
@@ -170,6 +176,7 @@ impl Client {
         while self.next_deadline() <= now {
             let Way::Linked(l) = &mut self.way else { return };
             l.path.poll(now);
+            self.drop_connections(now, net);
             if self.device.next_deadline().is_some_and(|t| t <= now) {
                 self.with_io(now, net, |device, io| device.handle_deadline(now, io));
             }
@@ -180,6 +187,30 @@ impl Client {
             }
             self.gateway(now, net);
             self.sensor(now, net);
+        }
+    }
+
+    /// Resets what lies between it and the broker, to both, if that is due.
+    fn drop_connections(&mut self, now: Instant, net: &mut Net) {
+        if self.drops.last().is_none_or(|at| *at > now) {
+            return;
+        }
+        self.drops.pop();
+        match &mut self.way {
+            Way::Direct(conn) => {
+                if let Some(conn) = conn.take() {
+                    net.leave(conn, true);
+                    self.with_io(now, net, |device, io| device.handle_closed(Closed::Reset, now, now, io));
+                }
+            }
+            Way::Linked(l) => {
+                for upstream in l.upstreams.drain(..) {
+                    if !upstream.broker_finished {
+                        net.leave(upstream.conn, true);
+                    }
+                    l.path.gateway_reset(upstream.number, now);
+                }
+            }
         }
     }
 
@@ -356,6 +387,7 @@ impl Client {
 
     /// The link is healed, and who waits connects at once.
     pub fn heal(&mut self, now: Instant, net: &mut Net) {
+        self.drops.clear();
         if let Way::Linked(l) = &mut self.way {
             l.path.poll(now);
             l.path.heal();

@@ -114,6 +114,7 @@ impl Grammar {
             "broker = \"kill\"\nback_after = \"1 s\"",
             "broker = \"restart\"\nback_after = \"1 s\"",
             "broker = \"slow-cpu\"\nfor = \"2 s\"\nruns = \"10 ms\"",
+            "broker = \"drop-connections\"\nshare = \"60 %\"",
         ]);
         let _ = write!(self.out, "\n[[fault]]\nat = \"{at} s\"\n{what}\n");
     }
@@ -124,7 +125,7 @@ mod tests {
     /// Whatever it writes is a fine scenario, and it knows every fault that real and virtual time have in common.
     #[test]
     fn everything_it_says_is_grammatical() {
-        let mut faults = ["kill", "restart", "pause", "slow-cpu"].map(|word| (word, 0));
+        let mut faults = ["kill", "restart", "pause", "slow-cpu", "drop-connections"].map(|word| (word, 0));
         for seed in 0..500 {
             let text = super::generate(seed);
             for (word, times) in &mut faults {

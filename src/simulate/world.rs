@@ -92,6 +92,7 @@ impl World {
                 is_leaf: is_leaf(&c),
                 device: Device::new(c.plan),
                 group: c.group,
+                drops: c.drops,
                 way: c.link.map_or(Way::Direct(None), |l| Way::Linked(Box::new(Linked::new(l.path())))),
                 armed: Instant::FAR,
                 index,

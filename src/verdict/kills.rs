@@ -58,6 +58,7 @@ impl Judge {
             | FaultKind::SlowCpu
             | FaultKind::SlowDisk
             | FaultKind::Reboot
+            | FaultKind::ConnectionsDropped
             | FaultKind::BrokerDied => {}
         }
         if forgets && self.takes(self.kill_excuse()) {
