@@ -1,18 +1,18 @@
-//! Golden runs: what a seed gives is the same in debug and release, with any C library and on any architecture
-//! (`tests/all.sh` runs this with glibc and musl, and on emulated ARM).
+//! Golden runs: what a seed gives is the same in debug and release, with any C library
+//! (`tests/all.sh` runs this with glibc and musl).
 //!
-//! `tests/golden.txt` has a hash of each file of figures in a report, and one of the whole history. After a change on purpose,
-//! `SQUALL_BLESS=1 cargo test --test golden` writes it anew; which lines changed tells how far the change went.
+//! `tests/golden.txt` has a hash of each file of figures that `squall simulate` writes (report.json among them), of the packets of one
+//! sensor's link, and of the whole history. After a change on purpose, `SQUALL_BLESS=1 cargo test --test golden` writes it anew; which lines
+//! changed tells how far the change went.
 
 mod support;
 
-use squall::report::{Inputs, Report, ScenarioInfo, TargetInfo, TargetKind, write_all};
-use squall::scenario;
+use squall::scenario::{self, model::Scenario};
 use squall::simulate::{Settings, simulate_tapped};
 use squall::trace::Event;
 use std::fmt::Write as _;
 use std::path::Path;
-use support::Scratch;
+use support::{Scratch, squall};
 
 /// FNV-1a.
 fn hash(bytes: impl IntoIterator<Item = u8>, from: u64) -> u64 {
@@ -20,45 +20,40 @@ fn hash(bytes: impl IntoIterator<Item = u8>, from: u64) -> u64 {
 }
 const EMPTY: u64 = 0xCBF2_9CE4_8422_2325;
 
-/// A line for the history, and one for each file of the report.
-fn lines(name: &str, seed: u64, out: &mut String) {
-    let file = format!("scenarios/{name}.toml");
-    let scenario = scenario::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join(&file));
-    let scenario = scenario.unwrap_or_else(|e| panic!("{}", e.render(false)));
+/// Of every event, in order.
+fn history(scenario: &Scenario, seed: u64) -> u64 {
     let mut history = EMPTY;
     let mut tap = |event: &Event| history = hash(format!("{event:?}").bytes(), history);
-    let settings = Settings { seed, threads: 2, ..Settings::default() };
-    let outcome = simulate_tapped(&scenario, &settings, &mut |_| true, &mut tap);
-    let _ = writeln!(out, "{name} {seed} history {history:016x}");
-    let report = Report::build(Inputs {
-        scenario: ScenarioInfo {
-            name: scenario.name.clone(),
-            about: scenario.about.clone(),
-            seed,
-            file: Some(file.clone()),
-        },
-        target: TargetInfo { name: "reference".into(), version: None, kind: TargetKind::Simulated },
-        engine: "virtual time".into(),
-        again: format!("squall simulate {file} --seed {seed}"),
-        promises: &outcome.promises,
-        verdicts: &outcome.verdicts,
-        summary: &outcome.summary,
-        faults: &outcome.faults,
-        started: None,
-        partial: outcome.partial.clone(),
-        target_died: outcome.died.clone(),
-    });
+    let _ = simulate_tapped(scenario, &Settings { seed, threads: 2, ..Settings::default() }, &mut |_| true, &mut tap);
+    history
+}
+
+/// A line for the history, and one for each file that the command writes.
+fn lines(name: &str, seed: u64, out: &mut String) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let file = format!("scenarios/{name}.toml");
+    let scenario = scenario::load(&root.join(&file)).unwrap_or_else(|e| panic!("{}", e.render(false)));
+    let _ = writeln!(out, "{name} {seed} history {:016x}", history(&scenario, seed));
+    let linked = scenario.fleets.iter().find(|f| f.device.link.is_some()).expect("one with a link");
     let scratch = Scratch::new();
-    let mut files = write_all(&report, &outcome.summary, &scratch.0).expect("written");
+    let mut command = squall();
+    command.current_dir(root).arg("simulate").arg(&file).arg("--seed").arg(seed.to_string());
+    command.arg("--pcap").arg(format!("{}-0", linked.name)).arg("--out").arg(&scratch.0);
+    let ended = command.output().expect("it starts");
+    assert!(matches!(ended.status.code(), Some(0 | 5)), "{}", String::from_utf8_lossy(&ended.stderr));
+    let folder = scratch.0.join(format!("{name}-1"));
+    let mut files: Vec<_> = std::fs::read_dir(folder).expect("written").map(|f| f.expect("a file").path()).collect();
     files.sort();
     for path in files {
-        let bytes = std::fs::read(&path).expect("written");
-        let name_of_file = path.file_name().expect("a file").to_string_lossy();
+        let name_of_file = path.file_name().expect("a file").to_string_lossy().into_owned();
         // Not those whose look is changed more often than what they say.
-        if !["csv", "hlog"].iter().any(|kind| name_of_file.ends_with(kind)) {
-            continue;
+        if ["json", "csv", "hlog", "pcapng"].iter().any(|kind| name_of_file.ends_with(kind)) {
+            let _ = writeln!(
+                out,
+                "{name} {seed} {name_of_file} {:016x}",
+                hash(std::fs::read(&path).expect("written"), EMPTY)
+            );
         }
-        let _ = writeln!(out, "{name} {seed} {name_of_file} {:016x}", hash(bytes, EMPTY));
     }
 }
 
