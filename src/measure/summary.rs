@@ -28,6 +28,9 @@ pub struct Summary {
     pub redirects: BTreeMap<(u8, Option<String>), u64>,
     /// Broker CPU seconds during the run (all samples' difference, restarts added up); none if unknown.
     pub broker_cpu: Option<Duration>,
+    /// Deliveries that the broker owed when it was killed or stopped, to be started again (and answers that it owed: a few); the most,
+    /// if that was more than once; none if it never was, or in virtual time.
+    pub owed_at_restart: Option<u64>,
 }
 
 /// What was measured of one group.

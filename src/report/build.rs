@@ -324,6 +324,7 @@ fn broker(verdicts: &Verdicts, summary: &Summary) -> BrokerInfo {
         descriptors_max: samples.iter().filter_map(|s| s.descriptors).max(),
         threads_max: samples.iter().map(|s| s.threads).max(),
         written: grown.reduce(|a, b| a.saturating_add(b)),
+        owed_at_restart: summary.owed_at_restart,
         samples: looks,
         redirects: summary
             .redirects

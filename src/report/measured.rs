@@ -283,6 +283,9 @@ pub struct BrokerInfo {
     pub threads_max: Option<u32>,
     /// Bytes written to storage during the run, as far as the samples tell.
     pub written: Option<u64>,
+    /// Deliveries owed when it was killed or stopped, to be started again, the most; none if it never was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owed_at_restart: Option<u64>,
     /// Over time.
     pub samples: Vec<BrokerSample>,
     /// Where it sent clients (5.0, section 4.11).

@@ -26,6 +26,8 @@ use std::sync::mpsc::{Sender, channel};
 const STALL: Duration = Duration::from_millis(150);
 /// How often the run is looked after (assumed).
 const LOOK: Duration = Duration::from_millis(50);
+/// How often a broker that was started again is asked whether it answers (assumed): as finely is that time known.
+const ASK: Duration = Duration::from_millis(5);
 /// How late messages may be sent at the 99th percentile (assumed).
 const SLIP: Duration = Duration::from_millis(20);
 
@@ -206,6 +208,10 @@ struct Conduct<'a> {
     notes: Vec<String>,
     /// Since when the broker, started again, is waited for.
     starting: Option<Instant>,
+    /// What it owed when it was last killed or stopped: afterwards the judge may take some of it for lost.
+    owed: u64,
+    /// The most of that, over all starts.
+    owed_at_restart: Option<u64>,
     drivers: Drivers,
     folder: Option<std::path::PathBuf>,
 }
@@ -286,6 +292,8 @@ impl<'a> Conduct<'a> {
             died: None,
             notes: Vec::new(),
             starting: None,
+            owed: 0,
+            owed_at_restart: None,
             drivers,
             folder: settings.folder,
         })
@@ -334,10 +342,11 @@ impl<'a> Conduct<'a> {
         self.phase.store(OVER, Ordering::Relaxed);
     }
 
-    /// Until the next look, or the next deed if that comes before.
+    /// Until the next look, or the next deed if that comes before; a broker that is starting is looked at often.
     fn wait_a_little(&self) {
+        let longest = if self.starting.is_some() { ASK } else { LOOK };
         let next = self.to_do.first().map_or(LOOK, |(at, _)| at.since(self.clock.now()));
-        crate::target::ready::pause(next.clamp(Duration::from_millis(1), LOOK));
+        crate::target::ready::pause(next.clamp(Duration::from_millis(1), longest));
     }
 
     /// Nothing is owed, and no client has anything left to do.
@@ -377,6 +386,7 @@ impl<'a> Conduct<'a> {
         {
             self.to_do.remove(0);
             if matches!(deed, Deed::Kill | Deed::Stop) {
+                self.owed = self.live.owed.load(Ordering::Relaxed);
                 self.next_sample = Instant::ZERO;
                 self.sample(now); // the last look at this process
                 self.cpu_of_the_gone += self.cpu_of_the_living();
@@ -389,6 +399,7 @@ impl<'a> Conduct<'a> {
                 }
                 Deed::Start => {
                     self.starting = Some(now);
+                    self.owed_at_restart = self.owed_at_restart.max(Some(self.owed));
                     (self.target.start_again(), FaultKind::BrokerRestart, STARTED_AGAIN.to_owned(), None)
                 }
                 Deed::Pause(t) => (self.target.pause(), FaultKind::BrokerPause, "broker paused".to_owned(), Some(t)),
@@ -419,12 +430,15 @@ impl<'a> Conduct<'a> {
         match self.target.answers() {
             Ok(true) => {
                 self.starting = None;
-                let took = now.since(since);
+                let took = self.clock.now().since(since);
                 if let Some(fault) = self.faults.iter_mut().rfind(|f| f.what == STARTED_AGAIN) {
                     fault.lasted = Some(took);
                 }
                 let took = took.as_secs_f64();
-                self.notes.push(format!("the broker answered again {took:.1} s after it was started again"));
+                self.notes.push(format!(
+                    "the broker answered again {took:.2} s after it was started again; it had gone with {} deliveries owed",
+                    self.owed
+                ));
             }
             Ok(false) if now.since(since) > self.target.patience() => {
                 let why = format!("it did not answer within {:?} of being started again", self.target.patience());
@@ -522,6 +536,7 @@ impl<'a> Conduct<'a> {
             _ => None,
         };
         summary.resources = self.samples;
+        summary.owed_at_restart = self.owed_at_restart;
         self.faults.sort_by_key(|f| f.at);
         Outcome {
             promises: self.promises,

@@ -223,7 +223,9 @@ fn column(conditions: &Conditions, trials: &[Trial], target: usize) -> Column {
         let said: Vec<String> = match &trial.result {
             Err((why, _)) => vec![format!("repeat {}: {why}", trial.repeat + 1)],
             Ok((report, _)) => {
-                let excuses = report.excuses.iter().map(|e| format!("losses excused: {}", e.reason));
+                // Those that nobody needed stand in the trial's own report.
+                let needed = report.excuses.iter().filter(|e| e.count > 0);
+                let excuses = needed.map(|e| format!("losses excused: {}", e.reason));
                 let died = report.target_died.iter().map(|how| format!("the broker died: {how}"));
                 let tainted = report.harness.tainted.iter().map(|why| format!("not trusted: {why}"));
                 excuses.chain(died).chain(tainted).chain(report.unseen.iter().cloned()).collect()

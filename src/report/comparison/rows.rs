@@ -65,5 +65,8 @@ fn figures() -> Vec<Figure> {
         let back = r.faults.iter().filter(|f| f.what == crate::trace::STARTED_AGAIN).filter_map(|f| f.lasted);
         back.max_by(f64::total_cmp)
     });
+    add("broker.owed_at_restart", "deliveries owed at that restart", Unit::Count, |r| {
+        r.broker.owed_at_restart.map(float)
+    });
     all
 }

@@ -122,3 +122,10 @@ fn the_page_and_the_tables_are_whole() {
         assert!(read == c);
     }
 }
+
+#[test]
+fn of_excuses_the_notes_have_those_that_were_needed() {
+    let notes = Comparison::build(conditions(2), &trials(2)).columns.remove(1).notes;
+    assert!(notes.iter().any(|n| n.ends_with("declares no durability")), "{notes:?}");
+    assert!(!notes.iter().any(|n| n.ends_with("session had ended")), "{notes:?}");
+}
