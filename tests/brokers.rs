@@ -105,6 +105,8 @@ fn mosquitto_image(name: &str, config: &str) {
     fs::create_dir_all(root.join("etc")).expect("writable");
     fs::write(root.join("etc/passwd"), "root:x:0:0:root:/:/bin/sh\n").expect("writable");
     fs::write(root.join("mosquitto.conf"), config).expect("writable");
+    // The one before it would stay for ever, without a name.
+    let _ = runtime().args(["rmi", "--force", name]).stdout(Stdio::null()).stderr(Stdio::null()).status();
     let tar = Command::new("tar").arg("-C").arg(&root).args(["-c", "."]).output().expect("tar runs");
     let mut import = runtime();
     import.args(["import", "--change", "CMD [\"/usr/sbin/mosquitto\",\"-c\",\"/mosquitto.conf\"]"]);
@@ -185,14 +187,22 @@ fn a_container_runtime_lost_in_a_run_is_reported() {
     let mut progress = std::io::BufRead::lines(std::io::BufReader::new(child.stderr.take().expect("piped")));
     assert!(progress.any(|l| l.expect("text").contains("connected")));
     fs::write(&gone, "").expect("writable");
-    progress.for_each(drop);
+    let said: Vec<String> = progress.map(|l| l.expect("text")).collect();
+    let said = said.join("\n");
     let output = child.wait_with_output().expect("ours");
     let text = String::from_utf8_lossy(&output.stdout);
     // What the runtime could not remove while it was gone is not left behind by this test.
-    for line in containers().lines().filter(|l| l.contains(image)) {
-        let name = line.split(' ').next().expect("a name");
-        assert!(runtime().args(["rm", "--force", name]).stdout(Stdio::null()).status().expect("it is there").success());
-    }
+    let left: Vec<String> = containers().lines().filter(|l| l.contains(image)).map(str::to_owned).collect();
+    assert_eq!(left.len(), 1, "{left:?}");
+    let name = left[0].split(' ').next().expect("a name");
+    assert!(runtime().args(["rm", "--force", name]).stdout(Stdio::null()).status().expect("it is there").success());
     assert_eq!(output.status.code(), Some(4), "{text}");
     assert!(text.contains("the broker died") && text.contains("the runtime is gone"), "{text}");
+    // It is told that it is left, in the terminal and in the report, with what removes it.
+    let note = format!("container {name} could not be removed: the runtime is gone; by hand: sh ");
+    let report = fs::read_to_string(scratch.0.join("reports/s-1/report.json")).expect("written");
+    assert!(said.contains(&format!("note: {note}")), "{said}");
+    let unwrapped: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(unwrapped.contains(&note), "{text}");
+    assert!(report.contains(&note) && report.contains(&format!("rm --force --volumes {name}")), "{report}");
 }

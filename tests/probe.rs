@@ -119,6 +119,21 @@ fn who_is_not_there_is_told() {
     assert_eq!(output.status.code(), Some(4), "the worst: {text}");
 }
 
+/// Each of them opens a TLS and a WebSocket listener, as its manifest says, and a message comes through.
+#[cfg(feature = "real-brokers")]
+#[test]
+fn every_broker_answers_over_tls_and_websocket() {
+    for name in ["mosquitto", "hivemq", "rabbitmq", "rabbitmq4", "vertx", "artemis", "moquette", "mochi", "aedes"] {
+        for transport in ["tls", "ws"] {
+            let output =
+                squall().args(["targets", "check", name, "--transport", transport]).output().expect("it starts");
+            let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(0), "{name} {transport}: {text}");
+            assert!(text.contains("QoS 1: delivered at 1"), "{name} {transport}: {text}");
+        }
+    }
+}
+
 /// What is known of a real broker.
 #[cfg(feature = "real-brokers")]
 #[test]

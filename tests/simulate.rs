@@ -310,10 +310,35 @@ fn a_slow_disk_shows() {
     };
     assert_eq!(delays(DISK), 10);
     assert_eq!(delays(&DISK.replace("qos = 1", "qos = 1, retain = false").replace("30 ms", "1 ns")), 0);
-    let output = squall().arg("run").arg(Scratch::new().file("disk.toml", DISK)).output().expect("it starts");
-    assert_eq!(output.status.code(), Some(3));
-    let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(told.contains("io.max") && told.contains("use squall simulate"), "{told}");
+}
+
+/// Nobody's disk can be slowed from outside: whatever runs in real time says so at once, with place and mend, and starts nothing.
+#[test]
+fn a_slow_disk_is_refused_in_real_time_before_anything_starts() {
+    let scratch = Scratch::new();
+    let file = scratch.file("disk.toml", DISK);
+    let out = scratch.0.join("reports");
+    for (command, more) in
+        [("run", &["--target", "mosquitto"][..]), ("compare", &["--targets", "reference,mosquitto"]), ("capacity", &[])]
+    {
+        let output = squall().arg(command).arg(&file).args(more).arg("--out").arg(&out).output().expect("it starts");
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(3), "{command}: {told}");
+        for part in [
+            "disk.toml: 1 error, nothing was started",
+            "9 | broker = \"slow-disk\"",
+            "a slow disk exists in virtual time only",
+            "use squall simulate",
+            "io.max",
+        ] {
+            assert!(told.contains(part), "{command}, {part}: {told}");
+        }
+        assert!(!out.exists(), "{command}");
+    }
+    let output = squall().args(["scenario", "check"]).arg(&file).output().expect("it starts");
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(0), "virtual time can: {told}");
+    assert!(told.contains("fine for squall simulate and explore alone: line 9"), "{told}");
 }
 
 /// A broker that runs 20 ms of each 100 ms answers what comes in the other 80 ms late, by less than those, and breaks nothing.

@@ -91,6 +91,57 @@ fn every_mistake_of_a_manifest_is_shown_at_once_with_its_place() {
 }
 
 #[test]
+fn mistakes_of_listeners_are_shown_with_their_place() {
+    let brokers = Brokers::with("");
+    brokers.write(
+        "name = \"it\"\nabout = \"x\"\n[launch]\nimage = \"y\"\nargs = [\"{port:ws}\", \"{port:wss}\"]\nready_within = \"1 s\"\n\
+         stop_within = \"1 s\"\n[listen]\nssl = {}\ntls = {}\nws = { image_port = 0 }\n",
+    );
+    let (code, text) = brokers.check();
+    assert_eq!(code, 3, "{text}");
+    for (place, message) in [
+        ("5 | args = [\"{port:ws}\", \"{port:wss}\"]", "add \"wss\" to ports"),
+        ("9 | ssl = {}", "known: tls, ws, wss"),
+        ("10 | tls = {}", "image_port is missing"),
+        ("11 | ws = { image_port = 0 }", "expected a whole number from 1 to 65535"),
+    ] {
+        assert!(text.contains(place) && text.contains(message), "{place}, {message}:\n{text}");
+    }
+    assert!(text.contains("4 errors"), "{text}");
+}
+
+/// A broker listens as its manifest says, and no way that the manifest does not name is promised.
+#[test]
+fn a_broker_is_reached_over_what_its_manifest_opens_and_nothing_else() {
+    let args = "[\"broker\", \"--listen\", \"{host}:{port}\", \"--listen\", \"mqtts://{host}:{port:tls}\", \"--self-signed\", \"{config}/tls\"]";
+    let brokers = Brokers::with(&format!(
+        "program = \"{{squall}}\"\nargs = {args}\nready_within = \"10 s\"\nstop_within = \"5 s\"\n[listen]\ntls = {{}}"
+    ));
+    let check = |kind: &str| {
+        let mut command = brokers.command();
+        said(&command.args(["targets", "check", "it", "--transport", kind]).output().expect("it starts"))
+    };
+    let (code, text) = check("tls");
+    assert_eq!(code, 0, "{text}");
+    assert!(text.contains("QoS 2: delivered at 2"), "{text}");
+    let (code, text) = check("ws");
+    assert_eq!(code, 3, "{text}");
+    assert!(text.contains("does not start it with ws") && text.contains("add ws to [listen] of "), "{text}");
+}
+
+/// A client that is let in at its second try is let in; that it took two is told.
+#[test]
+fn what_did_not_come_about_at_once_is_told() {
+    let broker = BROKER.replace("{squall} ", "").replace(' ', "\", \"");
+    let brokers = Brokers::with(&format!(
+        "program = \"{{squall}}\"\nargs = [\"{broker}\", \"--defect\", \"malformed:2\"]\nready_within = \"10 s\"\nstop_within = \"5 s\""
+    ));
+    let (code, text) = brokers.check();
+    assert_eq!(code, 0, "{text}");
+    assert!(text.contains("QoS 2: delivered at 2, not at once: reserved flags"), "{text}");
+}
+
+#[test]
 fn a_broker_that_never_answers_is_given_up_with_the_end_of_its_log() {
     let brokers = Brokers::with(&script("echo I am thinking; sleep 600").replace("10 s", "300 ms"));
     let (code, text) = brokers.check();

@@ -2,7 +2,6 @@
 # Makes a tar of a Debian 13 root with RabbitMQ, as root: root.sh FILE. The mirror is this machine's own.
 set -eu
 file=$1
-here=$(pwd)
 mirror=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null |
   grep -v '^ *#' | grep -v security | grep -o 'https\?://[^ ]*/debian/\?' | head -n 1)
 [ -n "$mirror" ] || { echo "no Debian mirror in this machine's apt configuration" >&2; exit 1; }
@@ -18,7 +17,5 @@ mount -t proc proc "$root/proc"
 DEBIAN_FRONTEND=noninteractive chroot "$root" apt-get install -y --no-install-recommends rabbitmq-server
 chroot "$root" apt-get clean
 umount "$root/proc"
-mkdir -p "$root/rmq"
-cp "$here/start.sh" "$here/rabbitmq.conf" "$here/enabled_plugins" "$root/rmq/"
 tar -C "$root" -cf "$file" .
 chmod 644 "$file"

@@ -61,8 +61,7 @@ fn conduct(behind: &Behind<'_>, folder: &std::path::Path) -> Result<u8, TargetEr
     eprintln!("{} at {}, behind the link", target.name, target.addr);
     let code = wait(&mut child, &stop);
     let (carried, counts) = forwarder.stop(|| networks.counts());
-    target.stop();
-    for note in target.take_notes() {
+    for note in target.end() {
         eprintln!("note: {note}");
     }
     tell(&carried, &counts);

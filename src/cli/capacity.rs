@@ -27,7 +27,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> u8 {
-    let scenario = match scenario::load(&args.trial.file) {
+    let scenario = match scenario::load_for_real_time(&args.trial.file) {
         Ok(scenario) => scenario,
         Err(errors) => {
             eprint!("{}", errors.render(colour(&std::io::stderr())));

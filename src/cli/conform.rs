@@ -133,7 +133,9 @@ fn conduct(args: &Args, cases: &[(&Case, Version)]) -> Result<u8, TargetError> {
     let verdicts = suite::run(&site, &able, cases, &deviations, &tag);
     let died = target.died();
     let code = tell(args, &target.name, &verdicts, &deviations)?;
-    target.stop();
+    for note in target.end() {
+        eprintln!("note: {note}");
+    }
     if let Some(how) = died {
         eprintln!("squall: the broker did not live to the end: {how}");
         return Ok(if code == exit::BROKEN { code } else { exit::TARGET });

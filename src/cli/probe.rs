@@ -4,9 +4,11 @@ use super::{exit, target_error};
 use crate::peer::Site;
 use crate::probe::{self, Probed, Value, table};
 use crate::target::manifest::Manifest;
+use crate::target::stream::Endpoint;
 use crate::target::{Target, TargetError, Wish};
 use crate::transport::Kind;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Arguments of `squall probe`.
 #[derive(clap::Args)]
@@ -75,16 +77,13 @@ fn one(args: &Args, named: &str, n: usize) -> Result<(Probed, Option<String>), T
         .map_err(|e| TargetError::unavailable(format!("{} cannot be made: {e}", path.display()), ""))?;
     let scratch = Scratch(path);
     let manifest = manifest(named)?;
-    // squall's own broker is told to listen on TLS and WebSocket too; of others only what they are launched with is known.
-    let own = manifest.as_ref().is_some_and(Manifest::is_own);
-    let way = args.way.way(if own { vec![Kind::Tls, Kind::Ws] } else { Vec::new() });
+    let way = args.way.way(Vec::new());
     let load = "some thousand small messages and one of 16 MiB";
     let folder: &Path = &scratch.0;
     let wish = Wish { target: named, remote: args.remote, load, defects: &args.defect, folder, way: &way };
     let mut target = Target::prepare(&wish)?;
-    let site = |kind| Site::new(target.endpoints.of(kind), target.credentials.clone());
-    let mut others: Vec<(Kind, Site)> =
-        way.others.iter().filter(|_| own).map(|kind| (*kind, site(Some(*kind)))).collect();
+    let site = |(kind, endpoint): &(Kind, Endpoint)| (*kind, Site::new(Arc::new(endpoint.clone()), None));
+    let mut others: Vec<(Kind, Site)> = target.further(&way)?.iter().map(site).collect();
     let usual = Site::new(target.endpoints.usual().clone(), target.credentials.clone());
     others.extend(target.endpoints.usual().transport.as_ref().map(|t| (t.kind(), usual.clone())));
     let tag = format!("p{:03x}", std::process::id() & 0xFFF);
@@ -92,8 +91,7 @@ fn one(args: &Args, named: &str, n: usize) -> Result<(Probed, Option<String>), T
     let mut probed = Probed { name: target.name.clone(), findings, warnings: Vec::new() };
     probed.warnings = manifest.map_or_else(Vec::new, |m| warnings(&m, &probed));
     let died = target.died();
-    target.stop();
-    for note in target.take_notes() {
+    for note in target.end() {
         eprintln!("note: {note}");
     }
     Ok((probed, died))

@@ -57,16 +57,13 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> u8 {
-    let mut scenario = match scenario::load(&args.file) {
+    let mut scenario = match scenario::load_for_real_time(&args.file) {
         Ok(scenario) => scenario,
         Err(errors) => {
             eprint!("{}", errors.render(colour(&std::io::stderr())));
             return exit::USAGE;
         }
     };
-    if let Err(code) = only_in_virtual_time(&scenario) {
-        return code;
-    }
     scenario.engine = args.engine.unwrap_or(scenario.engine);
     let captures = match Captures::of(&args.pcap, &scenario) {
         Ok(captures) => captures,
@@ -93,18 +90,6 @@ pub(super) fn run(args: &Args) -> u8 {
             code
         }
     }
-}
-
-/// Why real time cannot run a scenario: nobody's disk can be slowed from outside.
-fn only_in_virtual_time(scenario: &Scenario) -> Result<(), u8> {
-    if scenario.faults.iter().any(|f| matches!(f.action, FaultAction::SlowDisk { .. })) {
-        eprintln!(
-            "squall: a fault says broker = \"slow-disk\", which exists in virtual time only: a limit of a disk (io.max) needs the rights of \
-             the machine's owner and a block device that the broker has for itself; use squall simulate"
-        );
-        return Err(exit::USAGE);
-    }
-    Ok(())
 }
 
 fn conduct(args: &Args, scenario: &Scenario, captures: &Captures, folder: &Path) -> Result<u8, TargetError> {
@@ -137,9 +122,8 @@ fn conduct(args: &Args, scenario: &Scenario, captures: &Captures, folder: &Path)
     display.clear();
     outcome.notes.extend(captures.write(&folder.join("packets.pcapng"), epoch));
     outcome.notes.extend(args.way.notes());
-    target.stop();
     outcome.notes.extend(target.note.clone());
-    outcome.notes.extend(target.take_notes());
+    outcome.notes.extend(target.end());
     for note in &outcome.notes {
         eprintln!("note: {note}");
     }

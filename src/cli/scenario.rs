@@ -34,7 +34,14 @@ pub(super) fn run(args: &Args) -> u8 {
             let mut code = exit::OK;
             for file in files {
                 match scenario::load(file) {
-                    Ok(_) => println!("{}: fine", file.display()),
+                    Ok(_) => match scenario::load_for_real_time(file) {
+                        Ok(_) => println!("{}: fine", file.display()),
+                        Err(errors) => println!(
+                            "{}: fine for squall simulate and explore alone: {}",
+                            file.display(),
+                            errors.brief()
+                        ),
+                    },
                     Err(errors) => {
                         eprint!("{}", errors.render(colour(&std::io::stderr())));
                         code = exit::USAGE;

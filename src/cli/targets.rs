@@ -1,6 +1,6 @@
 //! `squall targets`.
 
-use super::{exit, target_error};
+use super::{exit, target_error, way::WayArgs};
 use crate::target::manifest::Manifest;
 use crate::target::{Target, TargetError, Wish, exchange, install, way::Way};
 use std::path::Path;
@@ -29,6 +29,8 @@ enum Command {
         /// the manifest declares
         #[arg(long)]
         kill: bool,
+        #[command(flatten)]
+        way: WayArgs,
     },
 }
 
@@ -36,7 +38,10 @@ pub(super) fn run(args: &Args) -> u8 {
     match &args.command {
         None => list(),
         Some(Command::Install { names }) => worst(names.iter().map(|n| install(n))),
-        Some(Command::Check { names, kill }) => worst(names.iter().map(|n| check(n, *kill))),
+        Some(Command::Check { names, kill, way }) => {
+            let way = way.way(Vec::new());
+            worst(names.iter().map(|n| check(n, *kill, &way)))
+        }
     }
 }
 
@@ -75,19 +80,18 @@ fn install(name: &str) -> Result<u8, TargetError> {
     Ok(exit::OK)
 }
 
-fn check(name: &str, kill: bool) -> Result<u8, TargetError> {
+fn check(name: &str, kill: bool, way: &Way) -> Result<u8, TargetError> {
     let folder = std::env::temp_dir().join(format!("squall-check-{}", std::process::id()));
     std::fs::create_dir_all(&folder).map_err(|e| TargetError::unavailable(e.to_string(), ""))?;
-    let result = check_in(&folder, name, kill);
+    let result = check_in(&folder, name, kill, way);
     let _ = std::fs::remove_dir_all(&folder);
     result
 }
 
-fn check_in(folder: &Path, name: &str, kill: bool) -> Result<u8, TargetError> {
-    let way = Way::default();
-    let wish = Wish { target: name, remote: false, load: "some messages", defects: &[], folder, way: &way };
+fn check_in(folder: &Path, name: &str, kill: bool, way: &Way) -> Result<u8, TargetError> {
+    let wish = Wish { target: name, remote: false, load: "some messages", defects: &[], folder, way };
     let mut target = Target::prepare(&wish)?;
-    println!("{} answers on {}", target.name, target.addr);
+    println!("{} answers on {}", target.name, target.endpoints.usual().addr);
     if let Some(note) = &target.note {
         println!("  {note}");
     }
@@ -102,8 +106,7 @@ fn check_in(folder: &Path, name: &str, kill: bool) -> Result<u8, TargetError> {
         held &= owed.keeps_its_word();
         println!("  {owed}");
     }
-    target.stop();
-    for note in target.take_notes() {
+    for note in target.end() {
         println!("  {note}");
     }
     Ok(if held { exit::OK } else { exit::BROKEN })

@@ -118,9 +118,8 @@ pub(super) fn conduct(
     let started = Clock::wall_nanos() / 1_000_000_000;
     let mut outcome = run(scenario, false)?;
     outcome.notes.extend(args.way.notes());
-    target.stop();
     outcome.notes.extend(target.note.clone());
-    outcome.notes.extend(target.take_notes());
+    outcome.notes.extend(target.end());
     Target::tidy(folder);
     let story = Story {
         file: &args.file,

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 /// Transport and TLS.
 #[derive(clap::Args)]
 pub(super) struct WayArgs {
-    /// tcp, tls, ws or wss: with the built-in broker, which then makes its own certificate; a URL says it by its scheme
+    /// tcp, tls, ws or wss: with a broker that squall starts, over a certificate made for it; a URL says it by its scheme
     #[arg(long, value_name = "KIND", help_heading = "Transport")]
     transport: Option<Kind>,
     /// TLS: trust the CAs in FILE (PEM) instead of the system's

@@ -1,11 +1,11 @@
 //! Questions for a number: what the broker says of itself in CONNACK, and what it takes.
 
 use super::ask::{count, or_no, or_unknown, pass, said};
-use super::{Ctx, Value};
+use super::{Ctx, Step, Value};
 use crate::mqtt::properties::Property;
 use crate::mqtt::{QoS, Version};
 use crate::peer::message::Message;
-use crate::peer::{Peer, at};
+use crate::peer::{Got, Peer, Surprise, at};
 
 /// Messages sent to a session that is away, at most.
 const QUEUE: u16 = 3_000;
@@ -79,14 +79,23 @@ pub(super) fn packet_size(ctx: &Ctx<'_>) -> Value {
             subscriber.subscribe(&topic, at(QoS::AtLeastOnce))?;
             let mut publisher = ctx.client("pub")?;
             publisher.publish(&Message::new(&topic, QoS::AtLeastOnce, vec![b'.'; size]))?;
-            subscriber.message()
+            match subscriber.message()?.payload.len() {
+                all if all == size => Ok(()),
+                part => Err(Surprise {
+                    peer: "sub".into(),
+                    wanted: "the whole payload".into(),
+                    got: Got::Broken(format!("{part} B of it came")),
+                }),
+            }
         };
-        ask().is_ok_and(|m| m.payload.len() == size)
+        ask()
     });
     match largest {
-        None => Value::Unknown(format!("not even {} comes through{said_so}", bytes(sizes[0]))),
-        Some((size, None)) => Value::Is(format!("at least {}{said_so}", bytes(size))),
-        Some((size, Some(next))) => Value::Is(format!("{} to {}{said_so}", bytes(size), bytes(next))),
+        Largest { passes: None, .. } => Value::Unknown(format!("not even {} comes through{said_so}", bytes(sizes[0]))),
+        Largest { passes: Some(size), fails: None } => Value::Is(format!("at least {}{said_so}", bytes(size))),
+        Largest { passes: Some(size), fails: Some((next, why)) } => {
+            Value::Is(format!("{} to {}{}{said_so}", bytes(size), bytes(next), silence(&why)))
+        }
     }
 }
 
@@ -95,7 +104,7 @@ pub(super) fn topic_length(ctx: &Ctx<'_>) -> Value {
     let largest = largest(&lengths, |length| {
         let topic = ctx.name(&"l".repeat(length));
         let topic = &topic[..length];
-        pass(ctx, topic, topic, QoS::AtMostOnce).is_ok()
+        pass(ctx, topic, topic, QoS::AtMostOnce).map(drop)
     });
     between(largest, lengths[0], lengths[5], "B")
 }
@@ -104,7 +113,7 @@ pub(super) fn topic_levels(ctx: &Ctx<'_>) -> Value {
     let levels = [8, 32, 128, 200, 1_000, 30_000];
     let largest = largest(&levels, |levels| {
         let topic = ctx.name(&"/l".repeat(levels - 1));
-        pass(ctx, &topic, &topic, QoS::AtMostOnce).is_ok()
+        pass(ctx, &topic, &topic, QoS::AtMostOnce).map(drop)
     });
     between(largest, levels[0], levels[5], "")
 }
@@ -137,23 +146,40 @@ pub(super) fn offline_queue(ctx: &Ctx<'_>) -> Value {
     or_unknown(ask())
 }
 
-/// The largest of some, in ascending order, that passes, and the next, which does not.
-fn largest(all: &[usize], passes: impl Fn(usize) -> bool) -> Option<(usize, Option<usize>)> {
-    let first_bad = all.iter().position(|n| !passes(*n));
-    match first_bad {
-        Some(0) => None,
-        Some(n) => Some((all[n - 1], Some(all[n]))),
-        None => all.last().map(|n| (*n, None)),
-    }
+/// How far something goes.
+struct Largest {
+    /// The largest size that was tried and passes.
+    passes: Option<usize>,
+    /// The next, which does not, and what came instead.
+    fails: Option<(usize, Got)>,
 }
 
-fn between(largest: Option<(usize, Option<usize>)>, smallest: usize, most: usize, unit: &str) -> Value {
+/// The largest of some, in ascending order, that passes.
+fn largest(all: &[usize], ask: impl Fn(usize) -> Step<()>) -> Largest {
+    let mut passes = None;
+    for n in all {
+        match ask(*n) {
+            Ok(()) => passes = Some(*n),
+            Err(surprise) => return Largest { passes, fails: Some((*n, surprise.got)) },
+        }
+    }
+    Largest { passes, fails: None }
+}
+
+/// A limit that is none of the broker's: it may have needed longer.
+fn silence(why: &Got) -> &'static str {
+    if *why == Got::Silence { " (not within 5 s)" } else { "" }
+}
+
+fn between(largest: Largest, smallest: usize, most: usize, unit: &str) -> Value {
     let show = |n: usize| format!("{} {unit}", thousands(n as u64)).trim_end().to_owned();
-    let Some(largest) = largest else { return Value::Unknown(format!("not even {} comes through", show(smallest))) };
-    Value::Is(match largest {
-        (n, None) if n == most && unit == "B" => format!("{} (all)", show(n)),
-        (n, None) => format!("at least {}", show(n)),
-        (n, Some(next)) => format!("{} to {}", show(n), show(next)),
+    let Largest { passes: Some(n), fails } = largest else {
+        return Value::Unknown(format!("not even {} comes through", show(smallest)));
+    };
+    Value::Is(match fails {
+        None if n == most && unit == "B" => format!("{} (all)", show(n)),
+        None => format!("at least {}", show(n)),
+        Some((next, why)) => format!("{} to {}{}", show(n), show(next), silence(&why)),
     })
 }
 

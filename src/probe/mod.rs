@@ -49,6 +49,8 @@ pub struct Finding {
     pub title: &'static str,
     /// The answer.
     pub value: Value,
+    /// Why it took a second try; none: it did not.
+    pub not_at_once: Option<String>,
     /// The exchange that shows it, a line a packet.
     pub exchange: String,
 }
@@ -137,14 +139,25 @@ pub fn probe(
     let mut findings = Vec::new();
     for (n, question) in questions::ALL.iter().enumerate() {
         watch(question.title);
-        let ctx = Ctx { site, others, version, tag: format!("{tag}{n:02}"), tape: Tape::default() };
-        let value = (question.ask)(&ctx);
+        let ask = |tag| {
+            let ctx = Ctx { site, others, version, tag, tape: Tape::default() };
+            ((question.ask)(&ctx), ctx.tape.render())
+        };
+        let (mut value, mut exchange) = ask(format!("{tag}{n:02}"));
+        let mut not_at_once = None;
+        // What a broker fails in once, as in closing a connection, is no answer yet.
+        if let Value::No(why) | Value::Unknown(why) = &value
+            && let (second @ (Value::Yes | Value::Is(_)), its) = ask(format!("{tag}{n:02}b"))
+        {
+            not_at_once = Some(why.clone());
+            (value, exchange) = (second, its);
+        }
         match (question.key, &value) {
             ("mqtt_3.1.1", Value::No(_)) => version = Version::V31,
             ("mqtt_5.0", Value::Yes) => version = Version::V5,
             _ => {}
         }
-        findings.push(Finding { key: question.key, title: question.title, value, exchange: ctx.tape.render() });
+        findings.push(Finding { key: question.key, title: question.title, value, not_at_once, exchange });
     }
     findings
 }

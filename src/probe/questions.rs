@@ -148,14 +148,23 @@ fn session_expiry(ctx: &Ctx<'_>) -> Value {
             _ => None,
         });
         peer.disconnect();
-        crate::target::ready::pause(Duration::from_millis(2_500));
-        let (peer, connack) = ctx.connect("sleeper", &hello.clone())?;
-        let present = matches!(connack.packet(), Packet::ConnAck(c) if c.session_present);
-        peer.disconnect();
-        Ok(match (present, given) {
-            (_, Some(given)) if given != 1 => Value::Is(format!("the broker sets it to {given} s")),
-            (false, _) => Value::Yes,
-            (true, _) => Value::No("a session of 1 s was there after 2.5 s".into()),
+        if let Some(given) = given.filter(|s| *s != 1) {
+            return Ok(Value::Is(format!("the broker sets it to {given} s")));
+        }
+        let is_there_after = |time| {
+            crate::target::ready::pause(time);
+            let (peer, connack) = ctx.connect("sleeper", &hello)?;
+            let present = matches!(connack.packet(), Packet::ConnAck(c) if c.session_present);
+            peer.disconnect();
+            Ok(present)
+        };
+        // Some brokers look for expired sessions every few seconds.
+        if !is_there_after(Duration::from_millis(2_500))? {
+            return Ok(Value::Yes);
+        }
+        Ok(match is_there_after(Duration::from_secs(8))? {
+            false => Value::Is("late: there after 2.5 s, gone after 8 s".into()),
+            true => Value::No("a session of 1 s was there after 8 s".into()),
         })
     };
     or_no(ask())
@@ -253,11 +262,19 @@ fn wrong_password(ctx: &Ctx<'_>) -> Value {
 
 fn over(ctx: &Ctx<'_>, kind: Kind) -> Value {
     let Some((_, site)) = ctx.others.iter().find(|(k, _)| *k == kind) else {
-        return Value::Unknown("no such listener is known; give its URL".into());
+        return Value::Unknown("no such listener is configured or known; give its URL".into());
     };
-    let hello = ctx.hello("c");
-    or_no(Peer::connect(site, "client", &hello, &ctx.tape).map(|(peer, connack)| {
+    let topic = ctx.name("/o");
+    let ask = || {
+        let (mut peer, connack) = Peer::connect(site, "client", &ctx.hello("c"), &ctx.tape)?;
+        if let Some(code) = refusal(&connack) {
+            return Ok(Value::No(format!("CONNACK 0x{code:02X}")));
+        }
+        peer.subscribe(&topic, at(QoS::AtLeastOnce))?;
+        ctx.client("pub")?.publish(&Message::new(&topic, QoS::AtLeastOnce, "over another way"))?;
+        let came = peer.message()?;
         peer.disconnect();
-        refusal(&connack).map_or(Value::Yes, |code| Value::No(format!("CONNACK 0x{code:02X}")))
-    }))
+        Ok(if came.payload == b"over another way" { Value::Yes } else { Value::No("another payload came".into()) })
+    };
+    or_no(ask())
 }

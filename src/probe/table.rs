@@ -19,7 +19,9 @@ pub fn text(p: &Probed) -> String {
     let mut out = format!("{}\n", p.name);
     let width = questions::ALL.iter().map(|q| q.title.len()).max().unwrap_or(0);
     for f in &p.findings {
-        let _ = writeln!(out, "  {:<width$}  {}", f.title, f.value);
+        let tries =
+            f.not_at_once.as_ref().map_or_else(String::new, |why| format!(" (at the second try; at the first: {why})"));
+        let _ = writeln!(out, "  {:<width$}  {}{tries}", f.title, f.value);
     }
     for warning in &p.warnings {
         let _ = writeln!(out, "  warning: {warning}");
@@ -42,6 +44,9 @@ pub fn markdown(all: &[Probed]) -> String {
         for f in &p.findings {
             if let Value::No(_) | Value::Unknown(_) = f.value {
                 let _ = writeln!(out, "- {}, {}: {}", p.name, f.title, escape(&f.value.to_string()));
+            }
+            if let Some(why) = &f.not_at_once {
+                let _ = writeln!(out, "- {}, {}: at the second try; at the first: {}", p.name, f.title, escape(why));
             }
         }
         for warning in &p.warnings {
@@ -68,7 +73,7 @@ pub fn json(all: &[Probed]) -> String {
                         Value::Unknown(why) => ("unknown", Some(why)),
                     };
                     serde_json::json!({
-                        "key": f.key, "title": f.title, "answer": answer, "words": words,
+                        "key": f.key, "title": f.title, "answer": answer, "words": words, "not_at_once": f.not_at_once,
                         "exchange": f.exchange.lines().collect::<Vec<_>>(),
                     })
                 })

@@ -40,6 +40,13 @@ impl Diagnostics {
         Self { file: file.into(), text: String::new(), problems: vec![Problem { span: 0..0, message, mend }] }
     }
 
+    /// The lines and what is wrong there, in a line: `line 9: ...; line 14: ...`.
+    #[must_use]
+    pub fn brief(&self) -> String {
+        let one = |p: &Problem| format!("line {}: {}", self.place(&p.span).number, p.message);
+        self.problems.iter().map(one).collect::<Vec<_>>().join("; ")
+    }
+
     /// As a person reads it; `colour` for terminals.
     #[must_use]
     pub fn render(&self, colour: bool) -> String {

@@ -33,6 +33,40 @@ use toml::de::DeTable;
 /// # Errors
 /// Everything that is wrong with it.
 pub fn load(path: &Path) -> Result<Scenario, Diagnostics> {
+    let (name, text) = read(path)?;
+    parse(&name, &text)
+}
+
+/// The same for real time, where not everything can be done to a broker that virtual time can.
+///
+/// # Errors
+/// Everything that is wrong with it, or that real time cannot do.
+pub fn load_for_real_time(path: &Path) -> Result<Scenario, Diagnostics> {
+    let (file, text) = read(path)?;
+    let scenario = parse(&file, &text)?;
+    let problems = in_virtual_time_only(&text);
+    if problems.is_empty() { Ok(scenario) } else { Err(Diagnostics { file, text, problems }) }
+}
+
+/// What a text that is fine otherwise asks of real time in vain: nobody's disk can be slowed from outside.
+fn in_virtual_time_only(text: &str) -> Vec<Problem> {
+    let (table, _) = DeTable::parse_recoverable(text);
+    let faults = table.get_ref().get("fault").and_then(|v| v.get_ref().as_array());
+    let brokers = faults.into_iter().flat_map(|list| list.iter()).filter_map(|f| f.get_ref().get("broker"));
+    brokers
+        .filter(|word| word.get_ref().as_str() == Some("slow-disk"))
+        .map(|word| Problem {
+            span: word.span(),
+            message: "a slow disk exists in virtual time only".into(),
+            mend: "use squall simulate, or \"slow-cpu\" or \"pause\" here: a limit of a disk (io.max) needs the rights of the machine's \
+                   owner and a block device that the broker has for itself"
+                .into(),
+        })
+        .collect()
+}
+
+/// A file's name for messages, and its text.
+fn read(path: &Path) -> Result<(String, String), Diagnostics> {
     let name = path.display().to_string();
     let bytes = std::fs::read(path).map_err(|error| {
         let mend = if error.kind() == std::io::ErrorKind::NotFound { siblings(path) } else { String::new() };
@@ -41,7 +75,7 @@ pub fn load(path: &Path) -> Result<Scenario, Diagnostics> {
         Diagnostics::of_file(&name, format!("cannot be read: {reason}"), mend)
     })?;
     match String::from_utf8(bytes) {
-        Ok(text) => parse(&name, &text),
+        Ok(text) => Ok((name, text)),
         Err(error) => {
             let good = error.utf8_error().valid_up_to();
             let line = error.as_bytes()[..good].iter().filter(|b| **b == b'\n').count() + 1;

@@ -119,18 +119,38 @@ impl Runtime {
         (pid > 0).then_some(pid)
     }
 
-    /// Removes a container, whatever it does.
-    pub fn remove(&self, container: &str) {
-        let _ = self.ask(&["rm", "--force", "--volumes", container]);
+    /// Removes a container, whatever it does; one that is gone already is removed.
+    ///
+    /// # Errors
+    /// If it is still there, or the runtime does not answer: in words, with how to remove it by hand.
+    pub fn remove(&self, container: &str) -> Result<(), String> {
+        let words = ["rm", "--force", "--volumes", container];
+        let Err(why) = self.ask(&words) else { return Ok(()) };
+        let gone = ["no such container", "no container with"].iter().any(|w| why.to_lowercase().contains(w));
+        let by_hand = self.with(&words).join(" ");
+        if gone {
+            Ok(())
+        } else {
+            Err(format!("container {container} could not be removed: {why}; by hand: {by_hand}"))
+        }
     }
 
-    /// The words of `run`, for a new container.
+    /// The words of `run`, for a new container; `further` are more ports to publish, here and in the container.
     #[must_use]
-    pub fn run(&self, name: &str, network: Network, config: Option<&Path>, env: &[(String, String)]) -> Vec<String> {
+    pub fn run(
+        &self,
+        name: &str,
+        network: Network,
+        further: &[(u16, u16)],
+        config: Option<&Path>,
+        env: &[(String, String)],
+    ) -> Vec<String> {
         let mut words = self.with(&["run", "--name", name, "--pull", "never"]);
         match network {
             Network::Published { port, inside } => {
-                words.extend(["--publish".to_owned(), format!("127.0.0.1:{port}:{inside}")]);
+                for (port, inside) in [(port, inside)].iter().chain(further) {
+                    words.extend(["--publish".to_owned(), format!("127.0.0.1:{port}:{inside}")]);
+                }
             }
             Network::Host(_) => words.extend(["--network".to_owned(), "host".to_owned()]),
         }

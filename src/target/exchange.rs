@@ -28,6 +28,8 @@ struct Client {
     unread: Vec<u8>,
     /// Session Present in the CONNACK.
     session_present: bool,
+    /// Why it was not let in at once; none: it was.
+    tried_again: Option<String>,
 }
 
 /// What a broker sent, as far as it matters here.
@@ -42,16 +44,14 @@ enum Told {
 impl Client {
     /// Connects; as any client does, more than once if a broker that just started is not quite there.
     fn connect(endpoint: &Endpoint, id: &str, clean: bool) -> Result<Self, String> {
-        let again = |_| {
-            ready::pause(Duration::from_millis(500));
-            Self::connect_once(endpoint, id, clean)
-        };
-        Self::connect_once(endpoint, id, clean).or_else(again).or_else(again)
+        let (mut client, before) = patiently(|| Self::connect_once(endpoint, id, clean))?;
+        client.tried_again = before;
+        Ok(client)
     }
 
     fn connect_once(endpoint: &Endpoint, id: &str, clean: bool) -> Result<Self, String> {
         let stream = Stream::connect(endpoint, PATIENCE).map_err(|e| e.to_string())?;
-        let mut this = Self { stream, unread: Vec::new(), session_present: false };
+        let mut this = Self { stream, unread: Vec::new(), session_present: false, tried_again: None };
         let connect = Connect {
             version: Version::V311,
             clean_start: clean,
@@ -226,13 +226,15 @@ fn exchange_once(target: &Target, qos: u8) -> Result<String, String> {
     let mut publisher = Client::connect(endpoint, &format!("squall-check-p{}", mark()), true)?;
     publisher.publish(&topic, b"a message", qos, 7)?;
     let (came, payload) = subscriber.receive()?;
-    publisher.leave();
-    subscriber.leave();
     if payload != b"a message" {
         return Err("another payload came".into());
     }
     let granted = if granted == qos { String::new() } else { format!("granted {granted}, ") };
-    Ok(format!("{granted}delivered at {came}"))
+    let late = [subscriber.tried_again.take(), publisher.tried_again.take()].into_iter().flatten();
+    let late: String = late.map(|why| format!(", not let in at once: {why}")).collect();
+    publisher.leave();
+    subscriber.leave();
+    Ok(format!("{granted}delivered at {came}{late}"))
 }
 
 /// What a broker still had after it was killed with messages owed to an offline session.
@@ -250,8 +252,8 @@ pub struct Owed {
     pub session_present: bool,
     /// What the broker declares.
     pub declared: Durability,
-    /// Why the subscriber did not get its subscription at once; none: it did.
-    pub tried_again: Option<String>,
+    /// What did not come about at once, and why: `the subscriber: ...`.
+    pub tried_again: Vec<String>,
 }
 
 impl Owed {
@@ -280,10 +282,7 @@ impl fmt::Display for Owed {
             f,
             "kill -9 with {owed} messages of QoS {qos} owed to an offline session: {came_back} came back, {copies} more than once, Session Present {session}; {declared}"
         )?;
-        match tried_again {
-            None => Ok(()),
-            Some(why) => write!(f, "; subscribed not at once: {why}"),
-        }
+        tried_again.iter().try_for_each(|why| write!(f, "; not at once: {why}"))
     }
 }
 
@@ -301,15 +300,20 @@ pub fn kill_with_owed(target: &mut Target, count: u16) -> Result<Owed, TargetErr
     let subscriber = format!("squall-owed-s{}", mark());
     let wanted = target.promises.max_qos.unwrap_or(2);
     let endpoint = target.endpoints.usual().clone();
+    let mut tried_again = Vec::new();
+    let mut tell = |who: &str, why: Option<String>| tried_again.extend(why.map(|why| format!("{who}: {why}")));
     let subscribe = || {
         let mut client = Client::connect(&endpoint, &subscriber, false)?;
         let qos = client.subscribe(&topic, wanted)?;
+        let before = client.tried_again.take();
         client.leave();
-        Ok(qos)
+        Ok((qos, before))
     };
-    let (qos, tried_again) = patiently(subscribe).map_err(at("the subscriber"))?;
+    let ((qos, let_in), subscribed) = patiently(subscribe).map_err(at("the subscriber"))?;
+    tell("the subscriber", subscribed.or(let_in));
     let publisher = format!("squall-owed-p{}", mark());
     let mut publisher = Client::connect(&endpoint, &publisher, true).map_err(at("the publisher"))?;
+    tell("the publisher", publisher.tried_again.take());
     for number in 1..=count {
         publisher
             .publish(&topic, &number.to_be_bytes(), qos, number)
@@ -324,6 +328,7 @@ pub fn kill_with_owed(target: &mut Target, count: u16) -> Result<Owed, TargetErr
     target.start_again()?;
     wait_until_it_answers(target)?;
     let mut client = Client::connect(&endpoint, &subscriber, false).map_err(at("the subscriber's return"))?;
+    tell("the subscriber's return", client.tried_again.take());
     let session_present = client.session_present;
     let (first, copies) = collect(&mut client, usize::from(count));
     client.leave();
@@ -375,10 +380,11 @@ mod tests {
             copies: 0,
             session_present: true,
             declared: Durability::Always,
-            tried_again: None,
+            tried_again: Vec::new(),
         };
         assert!(owed.to_string().ends_with("whatever was acknowledged survives"), "{owed}");
-        owed.tried_again = Some("it closed the connection".into());
-        assert!(owed.to_string().ends_with("; subscribed not at once: it closed the connection"), "{owed}");
+        owed.tried_again = vec!["the subscriber: it closed".into(), "the subscriber's return: no answer".into()];
+        let told = "; not at once: the subscriber: it closed; not at once: the subscriber's return: no answer";
+        assert!(owed.to_string().ends_with(told), "{owed}");
     }
 }

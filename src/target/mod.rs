@@ -14,7 +14,7 @@ pub mod tls;
 pub mod way;
 
 use crate::measure::summary::ResourceSample;
-use crate::netns::{Namespace, Networks};
+use crate::netns::Networks;
 use crate::promise::BrokerPromises;
 use crate::time::{Duration, Instant};
 use crate::transport::Kind;
@@ -22,7 +22,7 @@ use address::Address;
 use manifest::{Manifest, What};
 use process::Launched;
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use stream::Endpoint;
@@ -145,11 +145,11 @@ impl Target {
         if !wish.defects.is_empty() && !manifest.is_own() {
             return Err(TargetError::usage("only the reference broker has defects", "leave --defect out"));
         }
-        let mut extra: Vec<String> = wish.defects.iter().flat_map(|d| ["--defect".to_owned(), d.clone()]).collect();
+        check_listeners(wish.way, &manifest)?;
+        let extra: Vec<String> = wish.defects.iter().flat_map(|d| ["--defect".to_owned(), d.clone()]).collect();
         let version = manifest.version();
-        let listeners = listeners(wish, &manifest, process::host(namespace.as_deref()), &mut extra)?;
-        let launched = Launched::start(&manifest, &extra, wish.folder, namespace.clone())?;
-        let endpoints = endpoints(wish, launched.addr(), &listeners, namespace.as_deref())?;
+        let mut launched = Launched::start(&manifest, &extra, wish.folder, namespace)?;
+        let endpoints = endpoints(wish.way, &mut launched)?;
         let name = version.map_or_else(|| manifest.name.clone(), |v| format!("{} {v}", manifest.name));
         let promises = manifest.promises(&name);
         Ok(Self {
@@ -189,6 +189,16 @@ impl Target {
         let endpoints = Endpoints::one(endpoint);
         let networks = None;
         Ok(Self { addr, endpoints, name, kind: "address", credentials, promises, networks, note: None, launched: None })
+    }
+
+    /// Its listeners beside plain MQTT, if squall started it; whether they answer is another question.
+    ///
+    /// # Errors
+    /// If what TLS needs cannot be read.
+    pub fn further(&self, way: &Way) -> Result<Vec<(Kind, Endpoint)>, TargetError> {
+        let Some(launched) = &self.launched else { return Ok(Vec::new()) };
+        let one = |kind| Some(endpoint(way, launched, kind)?.map(|endpoint| (kind, endpoint)));
+        Kind::ALL.into_iter().filter_map(one).collect()
     }
 
     /// Whether squall started it.
@@ -267,16 +277,19 @@ impl Target {
         self.launched.as_ref().map_or(Duration::ZERO, Launched::patience)
     }
 
-    /// Stops it by its own signal, and kills it if it does not go.
+    /// Stops it by its own signal, and kills it if it does not go; it can be started again.
     pub fn stop(&mut self) {
         if let Some(launched) = &mut self.launched {
             launched.stop();
         }
     }
 
-    /// What happened to its process that people should know, such as that it had to be killed; each is told once.
-    pub fn take_notes(&mut self) -> Vec<String> {
-        self.launched.as_mut().map(Launched::take_notes).unwrap_or_default()
+    /// Stops it for good. What happened to its process that people should know, such as that it had to be killed, or that its
+    /// container is still there; each is told once.
+    pub fn end(&mut self) -> Vec<String> {
+        let Some(launched) = &mut self.launched else { return Vec::new() };
+        launched.end();
+        launched.take_notes()
     }
 
     /// Takes away what only a launched broker's process needed, once it is stopped.
@@ -296,52 +309,38 @@ impl Target {
     }
 }
 
-/// The reference broker's listeners beside its plain one: where each will be. Says them on its command line.
-fn listeners(
-    wish: &Wish<'_>,
-    manifest: &Manifest,
-    host: Ipv4Addr,
-    extra: &mut Vec<String>,
-) -> Result<BTreeMap<Kind, SocketAddr>, TargetError> {
-    let mut kinds: Vec<Kind> = wish.way.transport.iter().chain(&wish.way.others).copied().collect();
-    kinds.retain(|k| *k != Kind::Tcp);
-    if let (Some(kind), true) = (kinds.first(), !manifest.is_own()) {
+/// Whether the manifest has a listener for all that is asked for.
+fn check_listeners(way: &Way, manifest: &Manifest) -> Result<(), TargetError> {
+    let asked = way.transport.iter().chain(&way.others).filter(|k| **k != Kind::Tcp);
+    for kind in asked.filter(|k| !manifest.listen.contains_key(*k)) {
         let message = format!("squall does not start {} with {kind}", manifest.name);
-        return Err(TargetError::usage(message, "start it yourself, and give its URL: mqtts://, ws:// or wss://"));
+        let url = "start it yourself, and give its URL: mqtts://, ws:// or wss://";
+        let mend = match manifest.folder.name() {
+            "" => url.to_owned(),
+            _ => format!("add {kind} to [listen] of {}, or {url}", manifest.folder.path_of("broker.toml")),
+        };
+        return Err(TargetError::usage(message, mend));
     }
-    let mut all = BTreeMap::new();
-    for kind in kinds {
-        let addr = SocketAddr::from((host, process::free_port()?));
-        if all.insert(kind, addr).is_none() {
-            extra.extend(["--listen".to_owned(), format!("{}://{addr}", kind.scheme())]);
-        }
-    }
-    if all.keys().any(|k| k.is_tls()) {
-        extra.extend(["--self-signed".to_owned(), certificates(wish.folder).display().to_string()]);
-    }
-    Ok(all)
+    Ok(())
 }
 
-/// Where a reference broker that squall starts keeps its certificates: with its data, which goes when the run is over.
-fn certificates(folder: &Path) -> std::path::PathBuf {
-    process::scratch(folder).join("tls")
+/// The endpoint of one further listener of a broker that squall started.
+fn endpoint(way: &Way, launched: &Launched, kind: Kind) -> Option<Result<Endpoint, TargetError>> {
+    let (addr, path) = launched.listener(kind)?;
+    Some(way.endpoint(kind, addr, ("localhost", path), Some(launched.ca())))
 }
 
-/// The endpoints of a broker that squall started, each of which answers.
-fn endpoints(
-    wish: &Wish<'_>,
-    plain: SocketAddr,
-    listeners: &BTreeMap<Kind, SocketAddr>,
-    namespace: Option<&Namespace>,
-) -> Result<Endpoints, TargetError> {
-    let mut all = BTreeMap::from([(Kind::Tcp, Arc::new(Endpoint::plain(plain)))]);
-    for (kind, addr) in listeners {
-        let ca = certificates(wish.folder).join("ca.pem");
-        let endpoint = wish.way.endpoint(*kind, *addr, ("localhost", "/mqtt"), Some(ca))?;
-        process::within(namespace, || ready::wait_at(&endpoint, Duration::ZERO, None, || None))
+/// The endpoints that are asked for of a broker that squall started, each of which answers.
+fn endpoints(way: &Way, launched: &mut Launched) -> Result<Endpoints, TargetError> {
+    let mut all = BTreeMap::from([(Kind::Tcp, Arc::new(Endpoint::plain(launched.addr())))]);
+    for kind in way.transport.iter().chain(&way.others) {
+        let Some(endpoint) = endpoint(way, launched, *kind).transpose()? else { continue };
+        // A further listener may open a moment after the first.
+        let (namespace, limit) = (launched.namespace(), launched.patience());
+        process::within(namespace.as_deref(), || ready::wait_at(&endpoint, limit, None, || launched.died()))
             .map_err(|why| TargetError::unavailable(format!("the broker does not answer over {kind}: {why}"), ""))?;
         all.insert(*kind, Arc::new(endpoint));
     }
-    let usual = (*all[&wish.way.transport.unwrap_or_default()]).clone();
+    let usual = (*all[&way.transport.unwrap_or_default()]).clone();
     Ok(Endpoints::new(usual, all))
 }

@@ -5,10 +5,11 @@ use super::manifest::fill::Values;
 use super::manifest::{Manifest, What};
 use super::minder::{Charge, Life, Minder};
 use super::ready::{self, pause};
-use super::{TargetError, resources};
+use super::{TargetError, resources, tls};
 use crate::clock::Clock;
 use crate::netns::{self, Namespace};
 use crate::time::{Duration, Instant};
+use crate::transport::Kind;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::process::ExitStatusExt;
@@ -61,6 +62,11 @@ struct Container {
 #[must_use]
 pub fn scratch(folder: &Path) -> PathBuf {
     folder.join("broker-data")
+}
+
+/// Where the certificates are, of a folder of configuration files.
+fn certificates(config: &Path) -> PathBuf {
+    config.join("tls")
 }
 
 impl Launched {
@@ -118,6 +124,28 @@ impl Launched {
         (host(self.namespace.as_deref()), self.container.as_ref().map_or(self.values.port, |c| c.network.port())).into()
     }
 
+    /// Where it listens for that kind, as its manifest says, and WebSocket's path; none: it does not.
+    #[must_use]
+    pub fn listener(&self, kind: Kind) -> Option<(SocketAddr, &str)> {
+        let listen = self.manifest.listen.get(&kind)?;
+        let port = match self.container.as_ref().map(|c| c.network) {
+            Some(Network::Host(_)) => listen.image_port?,
+            _ => *self.values.ports.get(kind.name())?,
+        };
+        Some(((host(self.namespace.as_deref()), port).into(), &listen.path))
+    }
+
+    /// The CA that its certificates are signed by, PEM.
+    #[must_use]
+    pub fn ca(&self) -> PathBuf {
+        certificates(&self.values.config).join("ca.pem")
+    }
+
+    /// The network namespace that it is in; none: ours.
+    pub(super) fn namespace(&self) -> Option<Arc<Namespace>> {
+        self.namespace.clone()
+    }
+
     /// Its processes, while it lives.
     #[must_use]
     pub fn processes(&self) -> Vec<u32> {
@@ -149,6 +177,9 @@ impl Launched {
             |e: std::io::Error| TargetError::unavailable(format!("the broker's folder cannot be made: {e}"), "");
         for folder in [&self.values.data, &self.values.config] {
             fs::create_dir_all(folder).map_err(trouble)?;
+        }
+        if self.manifest.has_tls() {
+            tls::self_signed(&certificates(&self.values.config)).map_err(|why| TargetError::unavailable(why, ""))?;
         }
         for file in &self.manifest.launch.config {
             let text = self.manifest.folder.read(file).map_err(|why| TargetError::usage(why, ""))?;
@@ -230,8 +261,12 @@ impl Launched {
         let command = if *exists {
             runtime.with(&["start", "--attach", name])
         } else {
-            let config = (!self.manifest.launch.config.is_empty()).then_some(&*self.values.config);
-            let mut words = runtime.run(name, *network, config, &self.environment());
+            let has_files = !self.manifest.launch.config.is_empty() || self.manifest.has_tls();
+            let config = has_files.then_some(&*self.values.config);
+            let listen = self.manifest.listen.iter();
+            let further: Vec<(u16, u16)> =
+                listen.filter_map(|(k, l)| Some((*self.values.ports.get(k.name())?, l.image_port?))).collect();
+            let mut words = runtime.run(name, *network, &further, config, &self.environment());
             words.push(image.clone());
             words.extend(arguments);
             words
@@ -262,7 +297,9 @@ impl Launched {
         }
         self.kill();
         let Some(container) = &mut self.container else { return Ok(false) };
-        container.runtime.remove(&container.name);
+        if let Err(why) = container.runtime.remove(&container.name) {
+            return Err(TargetError::unavailable(why, ""));
+        }
         let Network::Published { inside, .. } = container.network else { return Ok(false) };
         if resources::listeners(inside).is_some() {
             let message = format!(
@@ -404,6 +441,17 @@ impl Launched {
         self.kill();
     }
 
+    /// Stops it for good: its container, if it has one, is removed.
+    pub fn end(&mut self) {
+        if self.minder.is_some() {
+            self.stop();
+        }
+        if let Some(container) = self.container.as_mut().filter(|c| c.exists) {
+            container.exists = false;
+            self.notes.extend(container.runtime.remove(&container.name).err());
+        }
+    }
+
     /// The processes that the stop signal goes to.
     fn heads(&self) -> Vec<u32> {
         match (&self.container, &self.minder) {
@@ -428,11 +476,10 @@ impl Launched {
 
 impl Drop for Launched {
     fn drop(&mut self) {
-        if self.minder.is_some() {
-            self.stop();
-        }
-        if let Some(container) = self.container.as_ref().filter(|c| c.exists) {
-            container.runtime.remove(&container.name);
+        self.end();
+        // Whoever ended it has told them; of what failed at its start nobody else would.
+        for note in self.take_notes() {
+            eprintln!("note: {note}");
         }
     }
 }
@@ -450,8 +497,9 @@ fn values(manifest: &Manifest, folder: &Path, host: Ipv4Addr) -> Result<Values, 
     let mut values = manifest.values();
     values.host = Some(host);
     values.port = manifest.launch.port.map_or_else(free_port, Ok)?;
-    for name in &manifest.launch.ports {
-        values.ports.insert(name.clone(), free_port()?);
+    let further = manifest.listen.keys().map(|k| k.name());
+    for name in manifest.launch.ports.iter().map(String::as_str).chain(further) {
+        values.ports.insert(name.to_owned(), free_port()?);
     }
     values.data = scratch(folder).join("data");
     values.config = scratch(folder).join("config");
@@ -477,7 +525,7 @@ fn container(manifest: &Manifest) -> Result<Option<Container>, TargetError> {
 }
 
 /// Where a broker listens that squall starts.
-pub(super) fn host(namespace: Option<&Namespace>) -> Ipv4Addr {
+fn host(namespace: Option<&Namespace>) -> Ipv4Addr {
     if namespace.is_some() { netns::BROKER } else { Ipv4Addr::LOCALHOST }
 }
 
@@ -494,7 +542,7 @@ pub(super) fn within<T: Send>(
 
 /// A port of the loopback that nobody has now, and that the kernel gives to nobody by itself: else a client's own socket could take it
 /// while a killed broker is away.
-pub(super) fn free_port() -> Result<u16, TargetError> {
+fn free_port() -> Result<u16, TargetError> {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
     let given = range.split_whitespace().next().and_then(|low| low.parse::<u32>().ok());

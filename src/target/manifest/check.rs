@@ -2,10 +2,12 @@
 
 use super::fill::{NAMES, names};
 use super::read::{Problems, Table};
-use super::{Declares, Deviation, Folder, Install, Launch, Manifest, Signal, Version, What};
+use super::{Declares, Deviation, Folder, Install, Launch, Listen, Manifest, Signal, Version, What};
 use crate::promise::Durability;
 use crate::scenario::diagnostics::{Diagnostics, Problem, nearest};
 use crate::scenario::units;
+use crate::transport::Kind;
+use std::collections::BTreeMap;
 use std::ops::Range;
 use toml::de::DeTable;
 
@@ -57,7 +59,7 @@ fn manifest(table: &DeTable<'_>, folder: Folder, text: &str, problems: &Problems
     let root = Table::new(
         Some(table),
         0..0,
-        &["name", "about", "note", "install", "version", "launch", "declares", "deviates"],
+        &["name", "about", "note", "install", "version", "launch", "listen", "declares", "deviates"],
         problems,
     );
     let name = root.text("name").unwrap_or_default();
@@ -79,11 +81,14 @@ fn manifest(table: &DeTable<'_>, folder: Folder, text: &str, problems: &Problems
         install: install(&root),
         version: version(&root),
         launch: launch(&root, &folder),
+        listen: listen(&root),
         declares: declares(&root),
         deviates: deviates(&root),
         folder,
     };
-    braces(&root, text, &manifest.launch.ports);
+    let further = manifest.listen.keys().map(|k| k.name().to_owned());
+    let ports: Vec<String> = manifest.launch.ports.iter().cloned().chain(further).collect();
+    braces(&root, text, &ports);
     manifest
 }
 
@@ -154,6 +159,22 @@ fn what(root: &Table<'_>, t: &Table<'_>) -> What {
         }
         _ => What::AddressOnly,
     }
+}
+
+fn listen(root: &Table<'_>) -> BTreeMap<Kind, Listen> {
+    let kinds = [Kind::Tls, Kind::Ws, Kind::Wss];
+    let all = root.table("listen", &kinds.map(Kind::name));
+    let in_container = root.table("launch", LAUNCH).has("image");
+    let one = |kind: Kind| {
+        let t = all.table(kind.name(), &["path", "image_port"]);
+        if in_container && !t.has("image_port") {
+            t.missing("image_port = 8883");
+        }
+        let path = t.text("path").unwrap_or_else(|| "/mqtt".into());
+        let image_port = t.number("image_port", 1, 65_535).and_then(|p| u16::try_from(p).ok());
+        (kind, Listen { path, image_port })
+    };
+    kinds.into_iter().filter(|k| all.has(k.name())).map(one).collect()
 }
 
 fn signal(t: &Table<'_>) -> Signal {

@@ -3,9 +3,9 @@
 //! | text | stands for |
 //! |---|---|
 //! | `{host}` | the address it listens on: the loopback, or its own in a network namespace |
-//! | `{port}`, `{port:NAME}` | the broker's port, and the further ones that `ports` names |
+//! | `{port}`, `{port:NAME}` | the broker's port, and the further ones that `ports` and `listen` name |
 //! | `{data}` | its data folder, the same over restarts |
-//! | `{config}` | the folder of its filled configuration files |
+//! | `{config}` | the folder of its filled configuration files, and of certificates in its `tls` if it listens on TLS |
 //! | `{cache}` | the folder that its `build` ran in |
 //! | `{user}` | the user's name |
 //! | `{squall}` | this program; in `version.is`, its version |

@@ -14,6 +14,7 @@ use super::{TargetError, install};
 use crate::promise::{BrokerPromises, Durability};
 use crate::scenario::diagnostics::nearest;
 use crate::time::Duration;
+use crate::transport::Kind;
 use fill::Values;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -34,6 +35,8 @@ pub struct Manifest {
     pub version: Version,
     /// How to launch it.
     pub launch: Launch,
+    /// Where it listens beside plain MQTT, once it is launched.
+    pub listen: BTreeMap<Kind, Listen>,
     /// What it declares.
     pub declares: Declares,
     /// Where it is known to deviate from the standard.
@@ -105,6 +108,16 @@ pub enum What {
     },
     /// Nothing: somebody else runs it, and squall is given its address.
     AddressOnly,
+}
+
+/// A further listener. Its port is `{port:tls}`, `{port:ws}` or `{port:wss}`; for TLS there are certificates in `{config}/tls`, as
+/// [`super::tls::self_signed`] makes them.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Listen {
+    /// WebSocket's path.
+    pub path: String,
+    /// The port that it has in a container.
+    pub image_port: Option<u16>,
 }
 
 /// A signal that stops a broker.
@@ -207,6 +220,7 @@ impl Manifest {
                 ready_within: Duration::from_secs(60),
                 stop_within: Duration::from_secs(20),
             },
+            listen: BTreeMap::new(),
             declares: Declares::default(),
             deviates: Vec::new(),
             folder: Folder::none(),
@@ -263,6 +277,12 @@ impl Manifest {
             Some(text) => text.clone(),
             None => format!("squall targets install {}", self.name),
         }
+    }
+
+    /// True if it wants certificates.
+    #[must_use]
+    pub fn has_tls(&self) -> bool {
+        self.listen.keys().any(|k| k.is_tls())
     }
 
     /// True for squall's own broker, whose command line is known.
