@@ -98,6 +98,18 @@ fn a_defect_is_seen_as_what_it_does() {
     }
 }
 
+/// A broker that fails once, as in closing a connection, has not answered yet; one that fails again has.
+#[test]
+fn what_fails_once_is_asked_again_and_that_is_said() {
+    let (all, _) = probe(&["reference", "--defect", "malformed:2"]);
+    assert_eq!(answer(&all, "qos_2").0, "yes");
+    let findings = all[0]["findings"].as_array().expect("a list");
+    let why = |key: &str| &findings.iter().find(|f| f["key"] == key).expect("asked")["not_at_once"];
+    assert!(why("qos_2").as_str().is_some_and(|w| w.contains("malformed")), "{}", why("qos_2"));
+    assert_eq!(answer(&all, "shared").0, "no");
+    assert!(why("shared").is_null() && why("qos_1").is_null());
+}
+
 #[test]
 fn a_manifest_that_declares_otherwise_is_warned_of_and_the_right_one_is_written() {
     let output = squall().args(["probe", "ibm-mq-rehearsal", "--format", "manifest"]).output().expect("it starts");
