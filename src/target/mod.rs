@@ -311,17 +311,14 @@ impl Target {
 
 /// Whether the manifest has a listener for all that is asked for.
 fn check_listeners(way: &Way, manifest: &Manifest) -> Result<(), TargetError> {
-    let asked = way.transport.iter().chain(&way.others).filter(|k| **k != Kind::Tcp);
-    for kind in asked.filter(|k| !manifest.listen.contains_key(*k)) {
-        let message = format!("squall does not start {} with {kind}", manifest.name);
-        let url = "start it yourself, and give its URL: mqtts://, ws:// or wss://";
-        let mend = match manifest.folder.name() {
-            "" => url.to_owned(),
-            _ => format!("add {kind} to [listen] of {}, or {url}", manifest.folder.path_of("broker.toml")),
-        };
-        return Err(TargetError::usage(message, mend));
-    }
-    Ok(())
+    let mut asked = way.transport.iter().chain(&way.others).filter(|k| **k != Kind::Tcp);
+    let Some(kind) = asked.find(|k| !manifest.listen.contains_key(*k)) else { return Ok(()) };
+    let url = "start it yourself, and give its URL: mqtts://, ws:// or wss://";
+    let mend = match manifest.folder.name() {
+        "" => url.to_owned(),
+        _ => format!("add {kind} to [listen] of {}, or {url}", manifest.folder.path_of("broker.toml")),
+    };
+    Err(TargetError::usage(format!("squall does not start {} with {kind}", manifest.name), mend))
 }
 
 /// The endpoint of one further listener of a broker that squall started.
