@@ -160,29 +160,52 @@ fn mqtt_js_over_every_transport() {
     }
 }
 
-#[test]
-fn rumqttc_over_tcp() {
-    use rumqttc::{Client, Event, MqttOptions, Packet, QoS};
-    let broker = Broker::start();
-    let port = broker.ports[0].parse().expect("a port");
-    let mut options = MqttOptions::new("rumqttc", "127.0.0.1", port);
-    options.set_keep_alive(Duration::from_secs(10));
-    let (client, mut connection) = Client::new(options, 20);
-    let levels = [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce];
-    for qos in levels {
-        client.subscribe(format!("r/{}", qos as u8), qos).expect("room");
-    }
-    for qos in levels {
-        client.publish(format!("r/{}", qos as u8), qos, false, vec![b'x'; 5000]).expect("room");
-    }
-    let mut got = Vec::new();
-    while got.len() < 3 {
-        let event = connection.recv_timeout(Duration::from_secs(15)).expect("in time").expect("no error");
-        if let Event::Incoming(Packet::Publish(p)) = event {
-            got.push((p.topic.clone(), p.qos as u8, p.payload.len()));
+/// A message of each QoS there and back, with rumqttc's client of one version: they are alike, and share no type.
+macro_rules! exchange_by_rumqttc {
+    ($name:ident, $($client:ident)::+) => {
+        fn $name(address: &str, port: u16, transport: rumqttc::Transport) {
+            use $($client)::+::{Client, Event, Incoming, MqttOptions, mqttbytes::QoS};
+            let mut options = MqttOptions::new(stringify!($name), address, port);
+            options.set_keep_alive(Duration::from_secs(10)).set_transport(transport);
+            let (client, mut connection) = Client::new(options, 20);
+            let levels = [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce];
+            for qos in levels {
+                client.subscribe(format!("r/{}", qos as u8), qos).expect("room");
+            }
+            for qos in levels {
+                client.publish(format!("r/{}", qos as u8), qos, false, vec![b'x'; 5000]).expect("room");
+            }
+            let mut got = Vec::new();
+            while got.len() < 3 {
+                let event = connection.recv_timeout(Duration::from_secs(15)).expect("in time");
+                if let Event::Incoming(Incoming::Publish(p)) = event.unwrap_or_else(|e| panic!("{address}: {e}")) {
+                    let topic: &[u8] = p.topic.as_ref();
+                    got.push((String::from_utf8_lossy(topic).into_owned(), p.qos as u8, p.payload.len()));
+                }
+            }
+            got.sort();
+            let expected: Vec<_> = (0..3).map(|q| (format!("r/{q}"), q, 5000)).collect();
+            assert_eq!(got, expected, "{address}");
         }
+    };
+}
+
+exchange_by_rumqttc!(with_3_1_1, rumqttc);
+exchange_by_rumqttc!(with_5_0, rumqttc::v5);
+
+#[test]
+fn rumqttc_over_every_transport() {
+    use rumqttc::Transport;
+    let broker = Broker::start();
+    let ca = std::fs::read(broker.ca()).expect("written");
+    let transports =
+        [Transport::tcp(), Transport::tls(ca.clone(), None, None), Transport::ws(), Transport::wss(ca, None, None)];
+    for ((scheme, transport), port) in ["mqtt", "mqtts", "ws", "wss"].iter().zip(transports).zip(&broker.ports) {
+        // Where it speaks WebSocket it wants a URL, elsewhere a host.
+        let web = format!("{scheme}://localhost:{port}/mqtt");
+        let address = if scheme.starts_with("ws") { &web } else { "localhost" };
+        let port = port.parse().expect("a port");
+        with_3_1_1(address, port, transport.clone());
+        with_5_0(address, port, transport);
     }
-    got.sort();
-    let expected: Vec<_> = (0..3).map(|q| (format!("r/{q}"), q, 5000)).collect();
-    assert_eq!(got, expected);
 }
