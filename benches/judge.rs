@@ -1,8 +1,8 @@
 //! What judging costs: 10,000 sensors, one subscriber, up to 14.4 million messages (a day at one a minute each).
 //! `cargo bench --bench judge`; ARCHITECTURE.md has the figures.
 //!
-//! Bytes are those that the judge has allocated and not freed; the ratio is to those after the first 400,000 messages, when the ring of events
-//! that it keeps for each client is full. Nanoseconds are those of making the events and judging them, on one thread.
+//! Bytes are those that the judge has allocated and not freed; the ratio is to those after 100,000 messages, when the ring of events that it
+//! keeps for each client is full. Nanoseconds are those of making the events and judging them, on one thread.
 
 use squall::clock::Clock;
 use squall::promise::Guarantee;
@@ -15,9 +15,7 @@ use history::History;
 
 const SENSORS: u32 = 10_000;
 /// Messages of each sensor at which it is looked.
-const MARKS: [u32; 5] = [10, 40, 100, 1_000, 1_440];
-/// The mark that ratios count from.
-const FULL: u32 = 40;
+const MARKS: [u32; 4] = [10, 100, 1_000, 1_440];
 
 fn main() {
     // `cargo test` runs benches too.
@@ -39,7 +37,7 @@ fn main() {
 fn table(name: &str, qos: u8, losing: Option<u32>) {
     let before = allocations::live();
     let mut history = History::new(SENSORS, qos, losing);
-    let (mut done, mut full) = (0, None);
+    let (mut done, mut first) = (0, None);
     for mark in MARKS {
         let clock = Clock::start();
         history.go_on(mark - done);
@@ -47,12 +45,9 @@ fn table(name: &str, qos: u8, losing: Option<u32>) {
         let nanos = clock.now().as_secs_f64() * 1e9 / messages as f64;
         done = mark;
         let held = (allocations::live() - before) as f64;
-        if mark == FULL {
-            full = Some(held);
-        }
-        let ratio = full.map_or_else(|| "-".to_owned(), |full| format!("{:.3}", held / full));
+        let ratio = held / *first.get_or_insert(held);
         let total = u64::from(mark) * u64::from(SENSORS);
-        println!("| {name} | {total} | {:.1} | {ratio} | {nanos:.0} |", held / f64::from(1 << 20));
+        println!("| {name} | {total} | {:.1} | {ratio:.3} | {nanos:.0} |", held / f64::from(1 << 20));
     }
     let verdicts = history.finish();
     let failed = |g: Guarantee| verdicts.guarantees.iter().find(|j| j.guarantee == g).map_or(0, |j| j.failures);
