@@ -49,7 +49,12 @@ struct Story {
 
 impl Story {
     fn new(clients: Vec<Client>) -> Self {
-        let group = Group { name: "all".into(), link: "none".into(), clients: 1, publishes: Some(1), subscribes: true };
+        Self::over("none", clients)
+    }
+
+    /// All clients are behind links of this name.
+    fn over(link: &str, clients: Vec<Client>) -> Self {
+        let group = Group { name: "all".into(), link: link.into(), clients: 1, publishes: Some(1), subscribes: true };
         let guarantees = Guarantee::ALL.into();
         let promises = Promises { groups: vec![group], clients, guarantees, ..Promises::default() };
         Self { judge: Judge::new(Arc::new(promises)), now: Instant::ZERO }
@@ -96,7 +101,11 @@ impl Story {
     }
 
     fn will(&mut self, connection: u32) -> &mut Self {
-        self.does(1, What::Will(WillArrived { of: ClientId(0), connection, qos: 1, retain: false }))
+        self.will_at(connection, 1)
+    }
+
+    fn will_at(&mut self, connection: u32, qos: u8) -> &mut Self {
+        self.does(1, What::Will(WillArrived { of: ClientId(0), connection, qos, retain: false }))
     }
 
     fn fault(&mut self, kind: FaultKind) -> &mut Self {
@@ -211,6 +220,101 @@ fn wills() {
 }
 
 #[test]
+fn wills_at_qos_2_over_links_and_with_a_short_session() {
+    // The will's client, behind this link; it is gone after 10 s, and the subscription to its will is granted QoS 2.
+    let gone = |link: &str, client: Client, by: EndedBy, tell: &dyn Fn(&mut Story)| {
+        let mut all = subscriber("w");
+        all.subscriptions[0].qos = 2;
+        let mut s = Story::over(link, vec![client, all]);
+        s.up(1, false).does(1, What::SubscribeSent { filter: 0 });
+        s.does(1, What::Subscribed { filter: 0, granted: 2 }).at(1).up(0, false).at(10).down(0, by).at(15);
+        tell(&mut s);
+        s.at(60).breaks(&[Guarantee::Wills])
+    };
+    let at = |qos: u8, copies: u32| {
+        gone("none", mortal(0), EndedBy::Vanished, &|s| {
+            (0..copies).for_each(|_| {
+                s.will_at(1, qos);
+            });
+        })
+    };
+    assert_eq!((at(2, 1), at(2, 2)), (vec![], vec!["twice"]));
+    assert_eq!(at(1, 1), ["wrong QoS"], "lower than its own and than the grant");
+    let mut modest = mortal(0);
+    modest.will.as_mut().expect("it has one").qos = 1;
+    let higher = gone("none", modest, EndedBy::Vanished, &|s| {
+        s.will_at(1, 2);
+    });
+    assert_eq!(higher, ["wrong QoS"]);
+    // Over a link, DISCONNECT may not have come.
+    let after_disconnect = |link: &str| {
+        gone(link, mortal(0), EndedBy::Client, &|s| {
+            s.will_at(1, 2);
+        })
+    };
+    assert_eq!((after_disconnect("none"), after_disconnect("rough")), (vec!["after DISCONNECT"], vec![]));
+    // The session ends before the delay does [MQTT-3.1.2-8].
+    let session = SessionPromise::Persistent(Some(Duration::from_secs(5)));
+    let short = Client { session, ..mortal(20) };
+    assert_eq!(
+        gone("none", short, EndedBy::Vanished, &|s| {
+            s.will_at(1, 2);
+        }),
+        NOTHING
+    );
+    // A return with a new session ends the old one: the will may be published then, or be given up.
+    for came in [true, false] {
+        let anew = gone("none", mortal(20), EndedBy::Vanished, &|s| {
+            s.up(0, false);
+            if came {
+                s.will_at(1, 2);
+            }
+        });
+        assert_eq!(anew, NOTHING, "came: {came}");
+    }
+    // Who subscribed when the will may already have been published may have missed it.
+    let mut s = Story::new(vec![mortal(0), subscriber("w")]);
+    s.up(1, false).up(0, false).at(5).subscribe(1).at(10).down(0, EndedBy::Vanished);
+    assert_eq!(s.at(60).breaks(&[Guarantee::Wills]), NOTHING);
+}
+
+#[test]
+fn retained_as_published_and_by_handling() {
+    let options = |change: &dyn Fn(&mut Subscription), tell: &dyn Fn(&mut Story)| {
+        let mut s = subscriber("t");
+        change(&mut s.subscriptions[0]);
+        let mut s = Story::new(vec![publisher(true), s]);
+        s.up(0, false).up(1, false);
+        tell(&mut s);
+        s.at(60).breaks(&[Guarantee::Retained])
+    };
+    // [MQTT-3.3.1-13]
+    let live = |flag: bool| {
+        options(&|s| s.retain_as_published = true, &|s| {
+            s.subscribe(1).publish(0).get(1, 0, flag);
+        })
+    };
+    assert_eq!((live(true), live(false)), (vec![], vec!["RETAIN lost"]));
+    // [MQTT-3.3.1-10]: at a new subscription, and not when it is made again.
+    let again = |replayed: bool| {
+        options(&|s| s.retain_handling = 1, &|s| {
+            s.publish(0).subscribe(1).get(1, 0, true).publish(1).get(1, 1, false).subscribe(1);
+            if replayed {
+                s.get(1, 1, true);
+            }
+        })
+    };
+    assert_eq!((again(false), again(true)), (vec![], vec!["RETAIN set or not asked for"]));
+    // [MQTT-3.3.1-11]: never.
+    assert_eq!(
+        options(&|s| s.retain_handling = 2, &|s| {
+            s.publish(0).subscribe(1);
+        }),
+        NOTHING
+    );
+}
+
+#[test]
 fn retained() {
     let retained = |tell: &dyn Fn(&mut Story)| {
         let mut s = Story::new(vec![publisher(true), subscriber("t")]);
@@ -297,9 +401,9 @@ fn keep_alive() {
     assert_eq!(silent(16, EndedBy::Broker(None)), NOTHING);
     assert_eq!(silent(23, EndedBy::Broker(None)), NOTHING, "it looks every six seconds, and counts whole ones");
     assert_eq!(silent(30, EndedBy::Broker(None)), ["never closed"]);
-    let pinged = |level: u8, after: u64, by: EndedBy, paused: bool| {
+    let pinged_over = |link: &str, level: u8, after: u64, by: EndedBy, paused: bool| {
         let deeds = Deeds { goes_silent: true, ..Deeds::default() };
-        let mut s = Story::new(vec![Client { deeds, mqtt_level: level, ..client() }]);
+        let mut s = Story::over(link, vec![Client { deeds, mqtt_level: level, ..client() }]);
         s.up(0, false).at(10).does(0, What::Pinged);
         if paused {
             s.fault(FaultKind::BrokerPause);
@@ -307,7 +411,10 @@ fn keep_alive() {
         s.at(10 + after).down(0, by).at(40);
         s.breaks(&[Guarantee::KeepAlive])
     };
+    let pinged = |level: u8, after: u64, by: EndedBy, paused: bool| pinged_over("none", level, after, by, paused);
     assert_eq!(pinged(4, 2, EndedBy::Broker(None), false), ["closed early"]);
+    let held_back = pinged_over("rough", 4, 2, EndedBy::Broker(None), false);
+    assert_eq!(held_back, NOTHING, "a link may have held the PINGREQ back");
     assert_eq!(pinged(4, 2, EndedBy::Broker(None), true), NOTHING, "a paused broker sees nothing");
     assert_eq!(pinged(4, 5, EndedBy::Broker(None), false), NOTHING, "not pinged within its keep alive");
     assert_eq!(pinged(5, 2, EndedBy::Broker(Some(0x8D)), false), ["closed early"]);
@@ -335,22 +442,47 @@ fn take_over_and_unsubscribe() {
         s.does(1, What::Unsubscribed { filter: 0 }).send(1).get(1, number, false);
         assert_eq!(s.breaks(&[Guarantee::Subscriptions]), broken, "{number}");
     }
+    // Once it has asked for it again, it may come.
+    let mut s = Story::new(vec![publisher(false), Client { deeds, ..subscriber("t") }]);
+    s.up(0, false).up(1, false).subscribe(1).does(1, What::UnsubscribeSent { filter: 0 });
+    s.does(1, What::Unsubscribed { filter: 0 }).subscribe(1).send(0).get(1, 0, false);
+    assert_eq!(s.breaks(&[Guarantee::Subscriptions]), NOTHING);
+}
+
+#[test]
+fn a_copy_names_the_subscription_that_it_came_by() {
+    let altered = |what: Altered| {
+        let identified = Client { subscription_identifier: Some(7), ..subscriber("t") };
+        let mut s = Story::new(vec![publisher(false), identified]);
+        s.up(0, false).up(1, false).subscribe(1).send(0);
+        s.does(1, What::Altered { publisher: ClientId(0), what }).get(1, 0, false);
+        s.breaks(&[Guarantee::Subscriptions])
+    };
+    assert_eq!(altered(Altered::SubscriptionIdentifier), ["wrong subscription identifier"]);
+    assert_eq!(altered(Altered::Order), NOTHING);
 }
 
 #[test]
 fn expiry_and_properties() {
-    let waited = |seconds: u64, left: Option<u32>| {
+    let copy = |link: &str, dup: bool, seconds: u64, left: Option<u32>| {
         let mut p = publisher(false);
         p.publishes.as_mut().expect("it publishes").expiry = Some(Duration::from_secs(10));
-        let mut s = Story::new(vec![p, subscriber("t")]);
+        let mut s = Story::over(link, vec![p, subscriber("t")]);
         s.up(0, false).up(1, false).subscribe(1).at(5).down(1, EndedBy::Client).publish(0).at(5 + seconds).up(1, true);
-        s.does(1, What::ExpiryLeft { left }).get(1, 0, false);
+        let publisher = ClientId(0);
+        let topic_of = Some(publisher);
+        let delivered =
+            Delivered { publisher, number: 0, topic_of, qos: 1, dup, retain: false, packet_id: 1, bytes: 20 };
+        s.does(1, What::ExpiryLeft { left }).does(1, What::Delivered(delivered));
         s.breaks(&[Guarantee::Expiry])
     };
+    let waited = |seconds: u64, left: Option<u32>| copy("none", false, seconds, left);
     assert_eq!(waited(4, Some(6)), NOTHING);
     assert_eq!((waited(4, Some(5)), waited(4, Some(7))), (vec![], vec![]), "rounded either way");
     assert_eq!((waited(4, Some(10)), waited(4, Some(2))), (vec!["not counted down"], vec!["not counted down"]));
     assert_eq!((waited(4, None), waited(15, Some(0))), (vec!["expiry gone"], vec!["sent after its expiry"]));
+    assert_eq!(copy("rough", false, 15, Some(0)), NOTHING, "over a link nobody knows how long the broker had it");
+    assert_eq!(copy("none", true, 15, Some(0)), NOTHING, "what has begun may be finished");
     let mut p = publisher(false);
     p.publishes.as_mut().expect("it publishes").properties = 20;
     let mut s = Story::new(vec![p, subscriber("t")]);
@@ -436,4 +568,11 @@ fn a_shared_message_goes_to_one_member() {
     // Sent again, a QoS 1 message is another one to the broker.
     let again = Sent { number: 0, intended: Instant::ZERO, attempt: 1, packet_id: 1, resend: true, bytes: 20 };
     assert_eq!(group(5).does(0, What::Sent(again)).get(2, 0, false).breaks(&all), [""; 0]);
+    // Who has a subscription of its own that matches gets a copy by that one too.
+    let mut own = member();
+    own.subscriptions.push(Subscription { filter: "#".into(), qos: 1, ..Subscription::default() });
+    let mut s = Story::new(vec![publisher(false), member(), own]);
+    s.up(0, false).up(1, false).up(2, false).subscribe(1).subscribe(2);
+    s.does(2, What::SubscribeSent { filter: 1 }).does(2, What::Subscribed { filter: 1, granted: 1 });
+    assert_eq!(s.publish(0).get(1, 0, false).get(2, 0, false).breaks(&all), [""; 0]);
 }

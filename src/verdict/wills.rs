@@ -40,6 +40,8 @@ struct Connection {
     receivers: BTreeMap<ClientId, (u8, u32)>,
     /// When its first copy came.
     came: Option<Instant>,
+    /// A copy that came before the delay had passed. The session may have ended then, which only the client's return tells.
+    early: Option<(Instant, Case)>,
 }
 
 /// The oracle.
@@ -76,7 +78,8 @@ impl Wills {
         {
             last.back.get_or_insert((entry.opened, event.at, present));
         }
-        let connection = Connection { from: event.at, ended: None, back: None, receivers: BTreeMap::new(), came: None };
+        let connection =
+            Connection { from: event.at, ended: None, back: None, receivers: BTreeMap::new(), came: None, early: None };
         self.connections.insert((client, number), connection);
     }
 
@@ -137,7 +140,7 @@ impl Wills {
             && event.at + COARSE < at + delay(promise)
             && !scene.roster.of(w.of).linked
         {
-            findings.add(Breach::WillTooEarly, case);
+            connection.early.get_or_insert((event.at, case));
         }
     }
 
@@ -151,6 +154,10 @@ impl Wills {
         findings: &mut Findings,
     ) {
         let Some((ended, end)) = c.ended else { return };
+        let began_anew = |by: Instant| c.back.is_some_and(|(connect, _, present)| !present && connect <= by);
+        if let Some((_, case)) = c.early.filter(|(at, _)| !began_anew(*at)) {
+            findings.add(Breach::WillTooEarly, case);
+        }
         let promise = &scene.promises.clients[key.0.index()];
         let case = |subscriber| Case { publisher: Some(key.0), subscriber, number: None };
         let delay = delay(promise);
