@@ -144,6 +144,50 @@ fn illegal_topic_aliases_are_told_apart() {
     }
 }
 
+/// [MQTT-4.13.1-1], 3.1.1 [MQTT-4.8.0-1]: an acknowledgement of the wrong kind, or before its turn, ends the connection; one
+/// that comes twice does not.
+#[test]
+fn acknowledgements_out_of_turn_end_the_connection() {
+    use QoS::{AtLeastOnce, ExactlyOnce};
+    let broker = Process::start(&[]);
+    let (puback, pubrec, pubcomp) = (Packet::PubAck(ack(1)), Packet::PubRec(ack(1)), Packet::PubComp(ack(1)));
+    for version in [Version::V311, Version::V5] {
+        for (qos, legal, answer, closes) in [
+            (AtLeastOnce, None, &puback, false),
+            (AtLeastOnce, Some(&puback), &puback, false),
+            (AtLeastOnce, None, &pubrec, true),
+            (AtLeastOnce, None, &pubcomp, true),
+            (ExactlyOnce, None, &puback, true),
+            (ExactlyOnce, None, &pubcomp, true),
+            (ExactlyOnce, Some(&pubrec), &pubrec, false),
+            (ExactlyOnce, Some(&pubrec), &pubcomp, false),
+            (ExactlyOnce, Some(&pubrec), &puback, true),
+        ] {
+            let mut client = Raw::connect(broker.addr, version, "subscriber", true, Properties::EMPTY);
+            client.subscribe("t", qos);
+            Raw::v5(broker.addr, "publisher").publish("t", QoS::ExactlyOnce, 1, b"x");
+            client.receive(|p| assert!(matches!(p, Packet::Publish(m) if m.packet_id == Some(raw::id(1))), "{p:?}"));
+            legal.into_iter().chain([answer]).for_each(|packet| client.send(packet));
+            client.send(&Packet::PingReq);
+            let mut served = false;
+            while let Some(end) = client.next(|packet| match packet {
+                Packet::PubRel(_) => false,
+                Packet::PingResp => {
+                    served = true;
+                    true
+                }
+                Packet::Disconnect(d) => {
+                    assert_eq!(d.reason, 0x82);
+                    false
+                }
+                other => panic!("{other:?}"),
+            }) && !end
+            {}
+            assert_eq!(served, !closes, "{version:?}, QoS {qos:?}, after {legal:?}: {answer:?}");
+        }
+    }
+}
+
 /// As deep as mosquitto takes them, and no deeper: the tree of subscriptions is walked level by level.
 #[test]
 fn filters_have_at_most_201_levels() {

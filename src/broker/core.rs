@@ -335,6 +335,9 @@ impl Broker {
             return self.close(conn, false, now);
         };
         match packet {
+            p if self.is_out_of_turn(session, p) => {
+                self.end(conn, 0x82, "an acknowledgement that is not its message's turn [MQTT-4.13.1-1]", now);
+            }
             Packet::Publish(publish) => self.publish(conn, session, publish, now),
             Packet::PubAck(ack) => self.puback(session, ack, now),
             Packet::PubRec(ack) => self.pubrec(session, ack, now),

@@ -163,6 +163,21 @@ impl Broker {
         self.pump(index, now);
     }
 
+    /// Whether it acknowledges a message in flight otherwise than its QoS and stage ask for: a protocol violation
+    /// (3.1.1: [MQTT-4.8.0-1]). Identifiers that are not in flight are none: an answer may come again after a return.
+    pub(super) fn is_out_of_turn(&self, session: u32, packet: &Packet<'_>) -> bool {
+        let (Packet::PubAck(ack) | Packet::PubRec(ack) | Packet::PubComp(ack)) = packet else { return false };
+        let Some(session) = self.session(session) else { return false };
+        let wrong = |f: &InFlight| match packet {
+            Packet::PubAck(_) => f.delivery.qos != QoS::AtLeastOnce,
+            Packet::PubRec(_) => f.delivery.qos != QoS::ExactlyOnce,
+            _ => f.stage != Stage::Released,
+        };
+        // One has that identifier, unless a defect gave it twice.
+        let mut of_it = session.in_flight.iter().filter(|f| f.id == ack.packet_id);
+        of_it.next().is_some_and(wrong) && of_it.all(wrong)
+    }
+
     pub(super) fn puback(&mut self, index: u32, ack: &Ack<'_>, now: Instant) {
         self.finish(index, ack.packet_id, QoS::AtLeastOnce, Stage::Published, now);
     }
