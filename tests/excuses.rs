@@ -267,6 +267,12 @@ fn a_kill_takes_what_is_younger_than_declared_and_nothing_else() {
     assert_eq!((breaches(&v), taken(&v)), ([("gone after a kill", 2)].into(), [("declared durability", 1)].into()));
     excused_by(&mut within(1).get(1, 0, 2).get(1, 1, 2).take(), "declared durability", 1);
     excused_by(&mut within(60), "declared durability", 3);
+    // What comes after all needs no excuse, and neither does what is sent again, which is due again.
+    excused_by(&mut within(60).get(1, 1, 2).take(), "declared durability", 2);
+    let all = within(60).get(1, 0, 2).get(1, 1, 2).get(1, 2, 2).take().verdicts();
+    assert_eq!((breaches(&all), taken(&all)), (BTreeMap::new(), BTreeMap::new()));
+    let v = within(60).resend(2).take().verdicts();
+    assert_eq!((breaches(&v), taken(&v)), ([("gone after a kill", 1)].into(), [("declared durability", 2)].into()));
     // It may also have forgotten that it had handed on a young one: then it does so again. An old one it may not.
     let again = |number: u32| {
         let mut s = within(1);

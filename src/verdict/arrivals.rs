@@ -125,12 +125,14 @@ impl Judge {
             pair.at_best.insert(d.number);
         }
         let copy = pair.count_copy(d.number) as u64;
+        let survived = pair.survived(d.number);
         if pair.owing.remove(d.number) {
             self.owed -= 1;
             receiver.owing -= 1;
         }
         let paths = u64::from((pair.filters & receiver.asked).count_ones()).max(1);
         let too_many = copy > paths * attempts && !publisher.blamed.contains(d.number);
+        self.not_taken(u64::from(survived));
         Copy { wrong_qos: d.qos < low || d.qos > high, out_of_order, too_many }
     }
 

@@ -132,6 +132,14 @@ impl Judge {
         }
     }
 
+    /// So many deliveries that were counted as excused by a kill need no excuse: it has not taken them.
+    pub(super) fn not_taken(&mut self, count: u64) {
+        let excuse = self.kill_excuse();
+        if let Some(counted) = self.tally.excuses.get_mut(&excuse) {
+            *counted -= count;
+        }
+    }
+
     /// True if a kill may have taken a session that was made at `made`, and confirmed last by a CONNECT sent at `since`.
     pub(super) fn kill_took_session(&self, made: Instant, since: Instant) -> bool {
         let reaches = |at: Instant| match self.promises.broker.durability {

@@ -312,11 +312,13 @@ impl Judge {
         }
         if !self.kills.at.is_empty() {
             // It goes to the broker that came after the kill, which answers for it as for any other.
+            let mut back = 0;
             for r in &publisher.receivers {
                 if let Some(pair) = self.receivers[*r as usize].pairs.get_mut(&index(c)) {
-                    pair.send_again(sent.number);
+                    back += u64::from(pair.send_again(sent.number));
                 }
             }
+            self.not_taken(back);
         }
     }
 

@@ -18,8 +18,8 @@ pub(super) struct Pair {
     open_from: Option<u32>,
     /// Acknowledged, due and not here yet: kept as it happens, for [`super::Judge::owed`].
     pub owing: Runs,
-    /// The part of `excused` that a kill took.
-    killed: Runs,
+    /// What a kill took, if one did.
+    killed: Option<Box<Killed>>,
     /// Several filters match: from this number on all of them are granted, and these came at the best of their QoS.
     pub overlap_from: Option<u32>,
     pub at_best: Runs,
@@ -36,6 +36,14 @@ pub(super) struct Pair {
     /// Copies that came with a corrupt payload: whose numbers they had, nobody can say.
     pub corrupt: u64,
     pub order: Order,
+}
+
+/// The part of a pair's excused messages that a kill took.
+#[derive(Clone, Debug, Default)]
+struct Killed {
+    all: Runs,
+    /// Those that were owed: they are counted as excused, until they come after all or are sent again.
+    counted: Runs,
 }
 
 impl Pair {
@@ -61,18 +69,29 @@ impl Pair {
         self.order.arrived(number, first, self.copies.first().unwrap_or(&NONE), seen);
     }
 
-    /// Remembers that a kill is what excused these.
-    pub fn note_killed(&mut self, missing: &Runs) {
-        for (first, last) in missing.runs() {
-            self.killed.insert_range(first, last);
+    /// Remembers that a kill is what excused these, of which some were `owed`.
+    pub fn note_killed(&mut self, missing: &Runs, owed: &Runs) {
+        if missing.is_empty() {
+            return;
         }
+        let killed = self.killed.get_or_insert_default();
+        killed.all.insert_part(missing, 0, u32::MAX);
+        killed.counted.insert_part(owed, 0, u32::MAX);
     }
 
-    /// A message that a kill had taken was sent again: it is due again, if the window it was sent in is still open.
-    pub fn send_again(&mut self, number: u32) {
-        if self.killed.remove(number) {
+    /// A message that a kill had taken was sent again: it is due again, if the window it was sent in is still open. True if it was
+    /// counted as excused, and is no longer.
+    pub fn send_again(&mut self, number: u32) -> bool {
+        let Some(killed) = &mut self.killed else { return false };
+        if killed.all.remove(number) {
             self.excused.remove(number);
         }
+        killed.counted.remove(number)
+    }
+
+    /// A message came. True if it was counted as excused by a kill, which has not taken it then.
+    pub fn survived(&mut self, number: u32) -> bool {
+        self.killed.as_mut().is_some_and(|killed| killed.counted.remove(number))
     }
 
     /// The numbers that came at all.

@@ -209,8 +209,9 @@ impl Judge {
         let publisher = &self.publishers[p as usize];
         let effective = effective_qos(publisher.qos, pair, &receiver.granted);
         let missing = pair.excuse(publisher.next, only);
+        let owed = if effective > 0 { missing.and(&publisher.acked) } else { Runs::new() };
         if is_kill {
-            pair.note_killed(&missing);
+            pair.note_killed(&missing, &owed);
         }
         let settled = match only {
             None => std::mem::take(&mut pair.owing).len(),
@@ -218,6 +219,6 @@ impl Judge {
         };
         self.owed -= settled;
         receiver.owing -= settled;
-        if effective > 0 { missing.and(&publisher.acked).len() } else { 0 }
+        owed.len()
     }
 }
