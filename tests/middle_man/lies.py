@@ -46,7 +46,7 @@ def lie(method):
 
 
 def due(link, p):
-    return link.house.due(p.topic)
+    return not link.is_last_word and link.house.due(p.topic)
 
 
 # Messages on their way to a subscriber.
@@ -126,12 +126,14 @@ def lower(link, p):
 def mark_dup(link, p):
     if due(link, p):
         p.dup = 1
+        link.is_last_word = p.qos == 0
 
 
 @lie("delivered")
 def malform(link, p):
     if due(link, p):
         link.to_client(packet(PUBLISH, 6, text(p.topic.encode()) + short(1)))
+        link.is_last_word = True
 
 
 @lie("delivered")
@@ -330,8 +332,9 @@ def forget_session(link, kind, flags, body):
 
 @lie("broker")
 def stray_ack(link, kind, flags, body):
-    if kind == PUBACK and link.house.due():
+    if kind == PUBACK and not link.is_last_word and link.house.due():
         link.to_client(packet(PUBACK, 0, short(64_000)))
+        link.is_last_word = True
 
 
 @lie("broker")

@@ -43,6 +43,8 @@ class Link:
         self.house, self.lie = house, house.lie
         self._client, self._broker = client, broker
         self.connect, self.filters, self.silent, self.pings = None, [], False, 0
+        # It was told what makes a client leave: what comes after that may go unread.
+        self.is_last_word = False
         # Identifiers of ours towards the client (from the top, the broker's own begin at 1); of the broker's and of the client's
         # QoS 2 exchanges that end here.
         self.next_own, self.own, self.kept, self.swallowed = 65535, set(), set(), set()
