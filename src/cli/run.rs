@@ -7,7 +7,7 @@ use crate::netns::{self, Networks};
 use crate::report::{self, Report, ScenarioInfo, TargetInfo, TargetKind};
 use crate::run::captures::Captures;
 use crate::run::{Outcome, Progress, Settings, load_loops};
-use crate::scenario::model::{DeviceSpec, FaultAction, Scenario};
+use crate::scenario::model::{FaultAction, Scenario};
 use crate::scenario::{self, explain};
 use crate::target::stream::Endpoint;
 use crate::target::{Target, TargetError, Wish};
@@ -186,11 +186,7 @@ pub(super) fn only_in_real_time(scenario: &Scenario) -> Result<(), u8> {
 
 /// The transports that single fleets and subscribers name.
 pub(super) fn transports(scenario: &Scenario) -> Vec<Kind> {
-    devices(scenario).filter_map(|d| d.transport).collect()
-}
-
-fn devices(scenario: &Scenario) -> impl Iterator<Item = &DeviceSpec> {
-    scenario.fleets.iter().map(|f| &f.device).chain(scenario.subscribers.iter().map(|s| &s.device))
+    scenario.devices().filter_map(|d| d.transport).collect()
 }
 
 /// The report of a run.
@@ -267,7 +263,7 @@ fn engine_named(name: &str) -> Result<Engine, String> {
 /// Who speaks TCP, and what lies above it, in a sentence.
 pub(super) fn whole_engine(scenario: &Scenario, congestion: &str, usual: &Endpoint) -> String {
     let usual = usual.transport.as_ref().map_or(Kind::Tcp, |t| t.kind());
-    let kinds: BTreeSet<Kind> = devices(scenario).map(|d| d.transport.unwrap_or(usual)).collect();
+    let kinds: BTreeSet<Kind> = scenario.devices().map(|d| d.transport.unwrap_or(usual)).collect();
     let plain = kinds.iter().all(|k| *k == Kind::Tcp);
     let names: Vec<&str> = kinds.iter().map(|k| k.name()).collect();
     let over = if plain { String::new() } else { format!("; MQTT over {}", names.join(", ")) };

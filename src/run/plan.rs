@@ -12,6 +12,7 @@ use crate::mqtt::{QoS, Version};
 use crate::promise::{self, BrokerPromises, HardPath, Promises, SessionPromise};
 use crate::scenario::model::{DeviceSpec, FaultAction, Fleet, Keeps, Payload, PublishSpec, Scenario, SessionSpec};
 use crate::scenario::under_test::UnderTest;
+use crate::scenario::words::percent;
 use crate::seed::Stream;
 use crate::time::{Duration, Instant};
 use crate::trace::{ClientId, FaultKind, FaultMark};
@@ -232,14 +233,14 @@ fn promises(scenario: &Scenario, groups: &[GroupView<'_>], broker: BrokerPromise
     }
     for fleet in &scenario.fleets {
         promises.faults.extend(fleet.reboots.iter().map(|r| {
-            let who = if r.share < 1.0 { format!("{} % of ", r.share * 100.0) } else { String::new() };
+            let who = if r.share < 1.0 { format!("{} of ", percent(r.share)) } else { String::new() };
             let what = format!("{who}{} rebooted", fleet.name);
             FaultMark { at: r.at, lasted: Some(r.off), what, kind: FaultKind::Reboot }
         }));
     }
     promises.faults.extend(scenario.faults.iter().filter_map(|f| {
         let FaultAction::DropConnections { share } = f.action else { return None };
-        let whose = if share < 1.0 { format!("{} % of the", share * 100.0) } else { "all".to_owned() };
+        let whose = if share < 1.0 { format!("{} of the", percent(share)) } else { "all".to_owned() };
         let what = format!("{whose} connections dropped");
         Some(FaultMark { at: f.at, lasted: None, what, kind: FaultKind::ConnectionsDropped })
     }));
@@ -267,8 +268,7 @@ fn hard_paths(scenario: &Scenario) -> Vec<HardPath> {
     if scenario.fleets.iter().map(cuts).sum::<f64>() >= 3.0 {
         paths.push(HardPath::PowerCut);
     }
-    let devices = scenario.fleets.iter().map(|f| &f.device).chain(scenario.subscribers.iter().map(|s| &s.device));
-    if devices.into_iter().any(|d| d.session != SessionSpec::Clean && !d.offline.is_empty()) {
+    if scenario.devices().any(|d| d.session != SessionSpec::Clean && !d.offline.is_empty()) {
         paths.push(HardPath::Return);
     }
     paths
@@ -481,11 +481,9 @@ impl Entity<'_> {
 /// The longest that a link of this scenario takes for a round trip, without loss.
 #[must_use]
 pub fn longest_round_trip(scenario: &Scenario) -> Duration {
-    let devices = scenario.fleets.iter().map(|f| &f.device).chain(scenario.subscribers.iter().map(|s| &s.device));
-    let links = devices.filter_map(|d| d.link.as_ref());
     let round = |l: &crate::scenario::model::NamedLink| {
         use crate::scenario::explain::one_way;
         Duration::from_secs_f64(one_way(&l.spec.up, 200) + one_way(&l.spec.down, 200))
     };
-    links.map(round).max().unwrap_or(Duration::ZERO)
+    scenario.links().map(round).max().unwrap_or(Duration::ZERO)
 }

@@ -19,7 +19,7 @@ mod template;
 mod threshold;
 pub mod under_test;
 pub mod units;
-mod words;
+pub(crate) mod words;
 pub mod write;
 
 use diagnostics::{Diagnostics, Problem, nearest};

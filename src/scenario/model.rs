@@ -37,17 +37,20 @@ pub struct Scenario {
 }
 
 impl Scenario {
+    /// What its fleets' and subscribers' clients are.
+    pub fn devices(&self) -> impl Iterator<Item = &DeviceSpec> {
+        self.fleets.iter().map(|f| &f.device).chain(self.subscribers.iter().map(|s| &s.device))
+    }
+
     /// The links of its fleets and subscribers.
     pub fn links(&self) -> impl Iterator<Item = &NamedLink> {
-        let devices = self.fleets.iter().map(|f| &f.device).chain(self.subscribers.iter().map(|s| &s.device));
-        devices.filter_map(|d| d.link.as_ref())
+        self.devices().filter_map(|d| d.link.as_ref())
     }
 
     /// True if it has clients that are not squall's own.
     #[must_use]
     pub fn tests_clients(&self) -> bool {
-        let devices = self.fleets.iter().map(|f| &f.device).chain(self.subscribers.iter().map(|s| &s.device));
-        devices.into_iter().any(|d| d.under_test.is_some())
+        self.devices().any(|d| d.under_test.is_some())
     }
 }
 

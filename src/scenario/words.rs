@@ -52,7 +52,7 @@ pub(super) fn count(x: f64) -> String {
     groups.join(",")
 }
 
-pub(super) fn percent(share: f64) -> String {
+pub(crate) fn percent(share: f64) -> String {
     format!("{} %", three(share * 100.0))
 }
 

@@ -132,7 +132,9 @@ impl Judge {
         }
         let paths = u64::from((pair.filters & receiver.asked).count_ones()).max(1);
         let too_many = copy > paths * attempts && !publisher.blamed.contains(d.number);
-        self.not_taken(u64::from(survived));
+        if survived {
+            self.not_taken(1);
+        }
         Copy { wrong_qos: d.qos < low || d.qos > high, out_of_order, too_many }
     }
 
