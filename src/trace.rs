@@ -140,6 +140,14 @@ pub enum What {
         /// The packet identifier.
         packet_id: u16,
     },
+    /// What came as a repeat was another message, under an identifier that the client still holds for the one before it: it
+    /// is suppressed like a repeat, and acknowledged as that one.
+    Masked {
+        /// Who published the message that went no further.
+        publisher: ClientId,
+        /// Its number.
+        number: u32,
+    },
     /// The client sent PUBREL once more, for an exchange of an earlier connection [MQTT-4.4.0-1].
     ReleasedAgain {
         /// The packet identifier.

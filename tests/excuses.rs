@@ -260,6 +260,27 @@ fn after_a_kill_a_broker_that_declares_nothing_may_hand_on_again_what_came_befor
     again(Durability::Unknown, false).get(1, 2, 2).breaks(&[("duplicated", 1)]);
 }
 
+/// Its identifiers begin anew, and the subscriber still holds one of them for a message from before the kill: it cannot but take
+/// the new message for the old one.
+#[test]
+fn a_kill_takes_what_comes_under_an_identifier_from_before_it() {
+    let masked = |durability: Durability, strict: bool| {
+        let mut s = with_broker(2, 2, strict, BrokerPromises { durability, ..BrokerPromises::default() });
+        s.flow(0..2).get(1, 0, 2).get(1, 1, 2).fault(FaultKind::BrokerKill);
+        s.down(0).down(1).wait(1_000).up(0, true, true).up(1, true, true).flow(2..4);
+        s.at(1, What::Masked { publisher: ClientId(0), number: 2 }).get(1, 3, 2);
+        s
+    };
+    excused_by(&mut masked(Durability::Unknown, false), "undeclared durability", 1);
+    excused_by(&mut masked(Durability::Within(Duration::from_secs(9)), false), "declared durability", 1);
+    masked(Durability::Unknown, true).breaks(&[("lost", 1)]);
+    masked(Durability::Always, false).breaks(&[("lost", 1)]);
+    // What was excused before is excused once.
+    let v =
+        killed(Durability::Unknown, false).at(1, What::Masked { publisher: ClientId(0), number: 1 }).take().verdicts();
+    assert_eq!((breaches(&v), taken(&v)), (BTreeMap::new(), [("undeclared durability", 3)].into()));
+}
+
 #[test]
 fn a_kill_takes_what_is_younger_than_declared_and_nothing_else() {
     let within = |secs: u64| killed(Durability::Within(Duration::from_secs(secs)), false);

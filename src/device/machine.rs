@@ -517,8 +517,9 @@ impl Device {
             Happening::PubComp { token, reason } => self.acked(token, Ack::PubComp, reason, now, at, io),
             Happening::Message(publish) => self.message(&publish, bytes, now, at, io),
             Happening::Repeat { id, other } => {
-                if other {
+                if let Some(other) = other {
                     self.event(What::Protocol(Breach::IdInUse), at, io);
+                    self.masked(&other, at, io);
                 }
                 self.event(What::RepeatSuppressed { packet_id: id.get() }, at, io);
             }

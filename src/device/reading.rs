@@ -52,6 +52,14 @@ impl Device {
         self.event(what, at, io);
     }
 
+    /// A message under an identifier of ours that another one still holds: it was acknowledged as that one, and goes no further.
+    pub(super) fn masked(&mut self, publish: &Publish<'_>, at: Instant, io: &mut Io<'_>) {
+        let reading = self.plan.kind.directory.read(publish.topic, publish.payload);
+        if let Reading::Message { publisher, number, .. } = reading {
+            self.event(What::Masked { publisher, number }, at, io);
+        }
+    }
+
     /// [MQTT-4.7.2-1]: such a topic comes only for a filter that begins so itself.
     fn is_dollar(&self, topic: &str) -> bool {
         let begins = |filter: &str| {

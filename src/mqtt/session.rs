@@ -67,8 +67,8 @@ pub enum Happening<'a> {
     /// A QoS 2 message again, for which PUBREC was sent already: to be ignored.
     Repeat {
         id: PacketId,
-        /// It is another message, under an identifier that is in use [MQTT-2.2.1-4].
-        other: bool,
+        /// The message, if it is another one, under an identifier that is in use [MQTT-2.2.1-4].
+        other: Option<Publish<'a>>,
     },
     SubAck {
         id: PacketId,
@@ -354,7 +354,8 @@ impl Session {
         }
         self.write(&Packet::PubRec(Ack::plain(id)), out); // [MQTT-4.3.3-8]
         if let Some(known) = known {
-            return Ok(Happening::Repeat { id, other: known != mark }); // the receiver's rule [MQTT-4.3.3-10], here for us
+            let other = (known != mark).then_some(*publish);
+            return Ok(Happening::Repeat { id, other }); // the receiver's rule [MQTT-4.3.3-10], here for us
         }
         self.received.insert(id, mark);
         Ok(Happening::Message(*publish))

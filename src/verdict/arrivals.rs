@@ -139,16 +139,35 @@ impl Judge {
     }
 
     /// It came, and the receiver itself sent it away [MQTT-4.3.3-4]: the broker owes it no longer, and may not send it again.
-    pub(super) fn declined(&mut self, client: ClientId, publisher: ClientId, number: u32) {
+    pub(super) fn declined(&mut self, client: ClientId, publisher: ClientId, number: u32, excuse: Excuse) {
         let receiver = &mut self.receivers[client.index()];
         let Some(pair) = receiver.pairs.get_mut(&publisher.0) else { return };
         if !pair.has(number) && pair.declined.insert(number) {
-            self.tally.excuses.entry(Excuse::Declined).and_modify(|n| *n += 1).or_insert(1);
+            *self.tally.excuses.entry(excuse).or_default() += 1;
         }
         if pair.owing.remove(number) {
             self.owed -= 1;
             receiver.owing -= 1;
         }
+    }
+
+    /// It came under an identifier that the receiver holds for another message, and was taken for that one. A broker that a kill
+    /// made forget what it had in flight cannot know; any other gave the identifier twice, and has lost this message by it.
+    pub(super) fn masked(&mut self, client: ClientId, publisher: ClientId, number: u32) {
+        if !self.may_have_forgotten(client) {
+            return;
+        }
+        let pair = self.receivers[client.index()].pairs.get_mut(&publisher.0);
+        let Some(pair) = pair.filter(|pair| pair.is_due(number) || pair.excused.contains(number)) else { return };
+        if pair.survived(number) {
+            self.not_taken(1); // it is counted here
+        }
+        self.declined(client, publisher, number, self.kill_excuse());
+    }
+
+    /// A broker that was killed may have forgotten what is in flight, or the session: its identifiers then begin anew.
+    fn may_have_forgotten(&self, client: ClientId) -> bool {
+        !self.kills.at.is_empty() || self.sessions[client.index()].murky
     }
 
     /// Published 1 and granted 0, copies are allowed [MQTT-3.8.4-6]; at QoS 1 they are legal, and counted.
@@ -196,9 +215,7 @@ impl Judge {
     }
 
     pub(super) fn protocol(&mut self, client: ClientId, breach: WireBreach) {
-        // A broker that was killed may have forgotten what is in flight, or the session: its identifiers then begin anew.
-        let forgot = !self.kills.at.is_empty() || self.sessions[client.index()].murky;
-        if breach == WireBreach::IdInUse && forgot {
+        if breach == WireBreach::IdInUse && self.may_have_forgotten(client) {
             return;
         }
         let breach = match breach {

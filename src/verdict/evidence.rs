@@ -314,6 +314,9 @@ fn moment(event: &Event, promises: &Promises) -> Moment {
         What::SessionEnded => (State, "its session has ended".into()),
         What::MemoryLost => (State, "lost its memory".into()),
         What::RepeatSuppressed { packet_id } => (In, format!("PUBLISH id {packet_id} again: suppressed")),
+        What::Masked { publisher, number } => {
+            (In, format!("that was {} #{number}, under an identifier in use", promises.name(publisher)))
+        }
         What::ReleasedAgain { packet_id } => (Out, format!("PUBREL id {packet_id} again")),
         What::LinkLost { up: true, .. } => (Out, "lost".into()),
         What::LinkLost { up: false, .. } => (In, "lost".into()),

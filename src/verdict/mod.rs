@@ -231,7 +231,8 @@ impl Judge {
                 self.acked(c, number, ack, reason, event.seen);
             }
             What::Delivered(delivered) => self.delivered(client, delivered, event.seen),
-            What::Declined { publisher, number } => self.declined(client, publisher, number),
+            What::Declined { publisher, number } => self.declined(client, publisher, number, Excuse::Declined),
+            What::Masked { publisher, number } => self.masked(client, publisher, number),
             What::Strange { what, retain, .. } => self.strange(client, what, retain),
             What::TransportOpen => {
                 self.sessions[c].greeting = true;

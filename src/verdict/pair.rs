@@ -25,7 +25,7 @@ pub(super) struct Pair {
     pub at_best: Runs,
     /// Messages that had to wait and may expire meanwhile, with when.
     pub expires: Vec<(u32, Instant)>,
-    /// What the receiver declined itself.
+    /// What the receiver sent away itself: declined, or taken for another message.
     pub declined: Runs,
     /// Messages from this number on were first sent when the receiver's present connection was there.
     pub here_from: u32,

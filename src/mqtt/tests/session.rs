@@ -376,7 +376,7 @@ fn a_qos_2_message_is_new_once_until_its_release_over_reconnects() {
         assert!(matches!(c.handle(message(ExactlyOnce, 5, false)), Ok(Happening::Message(_))));
         for dup in [true, false] {
             c.reconnect(true);
-            assert_eq!(c.handle(message(ExactlyOnce, 5, dup)), Ok(Happening::Repeat { id: id(5), other: false }));
+            assert_eq!(c.handle(message(ExactlyOnce, 5, dup)), Ok(Happening::Repeat { id: id(5), other: None }));
         }
         assert_eq!(c.written(version), ["PUBREC 5 00"; 3], "each is answered");
         c.reconnect(true);
@@ -387,6 +387,15 @@ fn a_qos_2_message_is_new_once_until_its_release_over_reconnects() {
         let next = c.handle(message(ExactlyOnce, 5, true));
         assert!(matches!(next, Ok(Happening::Message(_))), "after the release the identifier is a new message's");
     }
+}
+
+#[test]
+fn another_message_under_an_identifier_in_use_is_shown() {
+    let mut c = Client::connected(V5);
+    c.handle(message(ExactlyOnce, 5, false)).expect("a message");
+    let Packet::Publish(first) = message(ExactlyOnce, 5, false) else { unreachable!("it is one") };
+    let other = Publish { payload: b"y", ..first };
+    assert_eq!(c.handle(Packet::Publish(other)), Ok(Happening::Repeat { id: id(5), other: Some(other) }));
 }
 
 #[test]
@@ -412,7 +421,7 @@ fn more_than_receive_maximum_is_a_breach() {
     }
     assert_eq!(
         c.handle(message(ExactlyOnce, 3, true)),
-        Ok(Happening::Repeat { id: id(3), other: false }),
+        Ok(Happening::Repeat { id: id(3), other: None }),
         "counted before"
     );
     assert!(matches!(c.handle(message(QoS::AtMostOnce, 0, false)), Ok(Happening::Message(_))), "QoS 0 has no limit");
@@ -435,7 +444,7 @@ fn the_receive_quota_is_anew_for_each_connection() {
     assert_eq!(c.handle(message(ExactlyOnce, 121, false)), Err(ProtocolError::ReceiveMaximum));
     assert_eq!(
         c.handle(message(ExactlyOnce, 1, true)),
-        Ok(Happening::Repeat { id: id(1), other: false }),
+        Ok(Happening::Repeat { id: id(1), other: None }),
         "still known"
     );
 }
