@@ -263,3 +263,22 @@ fn the_rehearsal_for_ibm_mq_says_so_and_refuses_mqtt_5() {
     assert_eq!(r.report()["total"]["counts"]["acked"], 0, "{}", r.stdout);
     assert!(r.stdout.contains("a rehearsal"), "{}", r.stdout);
 }
+
+/// A container runtime that the installation itself brings is found, though it was missing when it was asked for first.
+#[test]
+fn a_container_runtime_may_come_with_the_installation() {
+    let brokers = Brokers::with("");
+    let runtime = brokers.scratch.0.join("runtime");
+    let words = "printf 'exit 0' > \\\"$0\\\"";
+    brokers.write(&format!(
+        "name = \"it\"\nabout = \"an image made on the spot\"\n[install]\n\
+         build = [[\"sh\", \"-c\", \"{words}\", \"{path}\"], [\"{{container}}\", \"import\"]]\n[launch]\nimage = \"localhost/it\"\n\
+         ready_within = \"10 s\"\nstop_within = \"1 s\"\n",
+        path = runtime.display()
+    ));
+    let mut command = brokers.command();
+    command.env("SQUALL_CACHE", brokers.scratch.0.join("cache"));
+    command.env("SQUALL_CONTAINER", format!("sh {}", runtime.display())).args(["targets", "install", "it"]);
+    let (code, text) = said(&command.output().expect("it starts"));
+    assert_eq!(code, 0, "{text}");
+}

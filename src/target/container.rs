@@ -24,8 +24,12 @@ impl Runtime {
     /// # Errors
     /// If none answers; what was tried.
     pub fn find() -> Result<Self, TargetError> {
-        static FOUND: OnceLock<Result<Runtime, TargetError>> = OnceLock::new();
-        FOUND.get_or_init(Self::look).clone()
+        // One that is not there may be installed meanwhile.
+        static FOUND: OnceLock<Runtime> = OnceLock::new();
+        if let Some(found) = FOUND.get() {
+            return Ok(found.clone());
+        }
+        Self::look().map(|found| FOUND.get_or_init(|| found).clone())
     }
 
     fn look() -> Result<Self, TargetError> {
