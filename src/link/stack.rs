@@ -18,7 +18,7 @@ pub(super) const PORT: u16 = 1883;
 /// Bytes of a socket's buffer, each way.
 const BUFFER: usize = 1536;
 /// Packet buffers kept for re-use by each stack.
-const POOL: usize = 4;
+const POOL: usize = 2;
 
 /// smoltcp counts microseconds.
 fn to_smol(t: Instant) -> SmolInstant {
@@ -38,7 +38,9 @@ pub(super) fn is_intact(packet: &[u8]) -> bool {
 
 /// Packets between the stack and its channel.
 struct Port {
+    /// A packet that came, until the stack has looked at it; then its buffer.
     incoming: Option<Vec<u8>>,
+    is_new: bool,
     outgoing: VecDeque<Vec<u8>>,
     pool: Vec<Vec<u8>>,
     mtu: usize,
@@ -60,7 +62,8 @@ impl std::fmt::Debug for Stack {
 
 impl Stack {
     pub fn new(address: Ipv4Addr, mtu: u16, random: u64) -> Self {
-        let mut port = Port { incoming: None, outgoing: VecDeque::new(), pool: Vec::new(), mtu: usize::from(mtu) };
+        let mut port =
+            Port { incoming: None, is_new: false, outgoing: VecDeque::new(), pool: Vec::new(), mtu: usize::from(mtu) };
         let mut config = Config::new(HardwareAddress::Ip);
         config.random_seed = random; // initial sequence numbers
         let mut interface = Interface::new(config, &mut port, SmolInstant::ZERO);
@@ -92,6 +95,7 @@ impl Stack {
     /// Takes a packet in at `now`.
     pub fn receive(&mut self, packet: Vec<u8>, now: Instant) {
         self.port.incoming = Some(packet);
+        self.port.is_new = true;
         self.run(now);
     }
 
@@ -99,7 +103,10 @@ impl Stack {
     pub fn run(&mut self, now: Instant) {
         let smol = to_smol(now);
         self.interface.poll(smol, &mut self.port, &mut self.sockets);
-        self.port.incoming = None;
+        self.port.is_new = false;
+        if let Some(packet) = self.port.incoming.take() {
+            self.recycle(packet);
+        }
         self.due = match self.interface.poll_at(smol, &self.sockets) {
             // What is due within this very microsecond was done; what is left waits for the next.
             Some(at) => from_smol(at).max(from_smol(smol) + Duration::from_micros(1)),
@@ -120,16 +127,19 @@ impl Stack {
 }
 
 impl Device for Port {
-    type RxToken<'a> = Incoming;
+    type RxToken<'a> = Incoming<'a>;
     type TxToken<'a> = Outgoing<'a>;
 
-    fn receive(&mut self, _: SmolInstant) -> Option<(Incoming, Outgoing<'_>)> {
-        let packet = self.incoming.take()?;
-        Some((Incoming(packet), Outgoing(self)))
+    fn receive(&mut self, _: SmolInstant) -> Option<(Incoming<'_>, Outgoing<'_>)> {
+        if !std::mem::take(&mut self.is_new) {
+            return None;
+        }
+        let Self { incoming, outgoing, pool, .. } = self;
+        Some((Incoming(incoming.as_deref()?), Outgoing { outgoing, pool }))
     }
 
     fn transmit(&mut self, _: SmolInstant) -> Option<Outgoing<'_>> {
-        Some(Outgoing(self))
+        Some(Outgoing { outgoing: &mut self.outgoing, pool: &mut self.pool })
     }
 
     fn capabilities(&self) -> DeviceCapabilities {
@@ -140,23 +150,26 @@ impl Device for Port {
     }
 }
 
-struct Incoming(Vec<u8>);
+struct Incoming<'a>(&'a [u8]);
 
-impl RxToken for Incoming {
+impl RxToken for Incoming<'_> {
     fn consume<R, F: FnOnce(&[u8]) -> R>(self, f: F) -> R {
-        f(&self.0)
+        f(self.0)
     }
 }
 
-struct Outgoing<'a>(&'a mut Port);
+struct Outgoing<'a> {
+    outgoing: &'a mut VecDeque<Vec<u8>>,
+    pool: &'a mut Vec<Vec<u8>>,
+}
 
 impl TxToken for Outgoing<'_> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, length: usize, f: F) -> R {
-        let mut packet = self.0.pool.pop().unwrap_or_default();
+        let mut packet = self.pool.pop().unwrap_or_default();
         packet.clear();
         packet.resize(length, 0);
         let result = f(&mut packet);
-        self.0.outgoing.push_back(packet);
+        self.outgoing.push_back(packet);
         result
     }
 }

@@ -88,6 +88,9 @@ impl Judge {
 
     /// Excuses what a kill took, once everything that was sent before it has been shown: with `event`, or at the end.
     pub(super) fn book_kills(&mut self, event: Option<&Event>) {
+        if self.kills.unbooked.is_empty() {
+            return;
+        }
         let (mut due, mut later) = (Vec::new(), Vec::new());
         for at in self.kills.unbooked.drain(..) {
             let over = event.is_none_or(|e| {
