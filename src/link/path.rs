@@ -229,8 +229,10 @@ impl Path {
     pub fn gateway_read(&mut self, id: u32, into: &mut Vec<u8>, max: usize, now: Instant) -> usize {
         let Some(handle) = self.conn(id) else { return 0 };
         let count = receive(self.gateway.socket(handle), into, max);
-        if count > 0 {
+        if self.gateway.has_read(count) {
             self.run_gateway(now);
+        }
+        if count > 0 {
             self.watch_gateway();
         }
         count

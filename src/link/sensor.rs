@@ -155,8 +155,8 @@ impl SensorEnd {
     pub fn read(&mut self, into: &mut Vec<u8>, now: Instant, channels: &mut Channels) -> usize {
         let Some((handle, _)) = self.socket else { return 0 };
         let count = super::stack::receive(self.stack.socket(handle), into, usize::MAX);
-        if count > 0 {
-            self.run(now, channels); // the window opens
+        if self.stack.has_read(count) {
+            self.run(now, channels);
         }
         count
     }

@@ -44,6 +44,8 @@ struct Port {
     outgoing: VecDeque<Vec<u8>>,
     pool: Vec<Vec<u8>>,
     mtu: usize,
+    /// Bytes that were read since a packet went out last: the peer does not know yet that there is room for as many more.
+    untold: usize,
 }
 
 pub(super) struct Stack {
@@ -62,8 +64,14 @@ impl std::fmt::Debug for Stack {
 
 impl Stack {
     pub fn new(address: Ipv4Addr, mtu: u16, random: u64) -> Self {
-        let mut port =
-            Port { incoming: None, is_new: false, outgoing: VecDeque::new(), pool: Vec::new(), mtu: usize::from(mtu) };
+        let mut port = Port {
+            incoming: None,
+            is_new: false,
+            outgoing: VecDeque::new(),
+            pool: Vec::new(),
+            mtu: usize::from(mtu),
+            untold: 0,
+        };
         let mut config = Config::new(HardwareAddress::Ip);
         config.random_seed = random; // initial sequence numbers
         let mut interface = Interface::new(config, &mut port, SmolInstant::ZERO);
@@ -114,6 +122,13 @@ impl Stack {
         };
     }
 
+    /// Takes note of bytes read from a socket; true if the stack must run now, since it may have to tell of its window. smoltcp does so
+    /// when that has at least doubled since it told last.
+    pub fn has_read(&mut self, count: usize) -> bool {
+        self.port.untold += count;
+        self.port.untold >= BUFFER / 2 || (count > 0 && self.sockets.iter().count() > 1)
+    }
+
     pub fn next_outgoing(&mut self) -> Option<Vec<u8>> {
         self.port.outgoing.pop_front()
     }
@@ -134,12 +149,13 @@ impl Device for Port {
         if !std::mem::take(&mut self.is_new) {
             return None;
         }
-        let Self { incoming, outgoing, pool, .. } = self;
-        Some((Incoming(incoming.as_deref()?), Outgoing { outgoing, pool }))
+        let Self { incoming, outgoing, pool, untold, .. } = self;
+        Some((Incoming(incoming.as_deref()?), Outgoing { outgoing, pool, untold }))
     }
 
     fn transmit(&mut self, _: SmolInstant) -> Option<Outgoing<'_>> {
-        Some(Outgoing { outgoing: &mut self.outgoing, pool: &mut self.pool })
+        let Self { outgoing, pool, untold, .. } = self;
+        Some(Outgoing { outgoing, pool, untold })
     }
 
     fn capabilities(&self) -> DeviceCapabilities {
@@ -161,6 +177,7 @@ impl RxToken for Incoming<'_> {
 struct Outgoing<'a> {
     outgoing: &'a mut VecDeque<Vec<u8>>,
     pool: &'a mut Vec<Vec<u8>>,
+    untold: &'a mut usize,
 }
 
 impl TxToken for Outgoing<'_> {
@@ -170,6 +187,7 @@ impl TxToken for Outgoing<'_> {
         packet.resize(length, 0);
         let result = f(&mut packet);
         self.outgoing.push_back(packet);
+        *self.untold = 0;
         result
     }
 }

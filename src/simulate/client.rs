@@ -17,6 +17,8 @@ const OLD: u32 = 1;
 /// One client.
 pub(super) struct Client {
     pub device: Device,
+    /// When the device has something to do by itself: asked for only after it was given something.
+    pub device_due: Instant,
     pub group: u16,
     pub way: Way,
     /// When its connection is dropped on its way, latest first.
@@ -121,8 +123,7 @@ impl Linked {
 impl Client {
     /// When something is due by itself.
     pub fn next_deadline(&self) -> Instant {
-        let device = self.device.next_deadline().unwrap_or(Instant::FAR);
-        let own = device.min(self.drops.last().copied().unwrap_or(Instant::FAR));
+        let own = self.device_due.min(self.drops.last().copied().unwrap_or(Instant::FAR));
         match &self.way {
             Way::Direct(_) => own,
             Way::Linked(l) => own.min(l.path.next_deadline().unwrap_or(Instant::FAR)),
@@ -131,7 +132,7 @@ impl Client {
 
     /// Does what is due at `now`; first what it had to wait for when it ran ahead.
     pub fn handle_deadline(&mut self, now: Instant, net: &mut Net) {
-        net.give(std::mem::take(&mut self.held));
+        net.give(&mut self.held);
         if std::mem::take(&mut self.halted) {
             self.gateway(now, net);
             self.sensor(now, net);
@@ -153,7 +154,7 @@ impl Client {
                 break at;
             }
             self.run_link(at, net);
-            self.held = net.take_inputs();
+            net.take_inputs(&mut self.held);
             if self.is_waiting() {
                 break at;
             }
@@ -177,7 +178,7 @@ impl Client {
             let Way::Linked(l) = &mut self.way else { return };
             l.path.poll(now);
             self.drop_connections(now, net);
-            if self.device.next_deadline().is_some_and(|t| t <= now) {
+            if self.device_due <= now {
                 self.with_io(now, net, |device, io| device.handle_deadline(now, io));
             }
             let Way::Linked(l) = &self.way else { return };
@@ -253,6 +254,7 @@ impl Client {
             }
         }
         net.tx = tx;
+        self.device_due = self.device.next_deadline().unwrap_or(Instant::FAR);
     }
 
     fn write(&mut self, bytes: &[u8], now: Instant, net: &mut Net) {

@@ -40,19 +40,19 @@ impl Net {
         Self { ahead: true, ..Self::default() }
     }
 
-    /// What clients that ran ahead have for the broker.
-    pub fn take_inputs(&mut self) -> VecDeque<Input> {
-        std::mem::take(&mut self.inbox)
+    /// What a client that ran ahead has for the broker.
+    pub fn take_inputs(&mut self, into: &mut VecDeque<Input>) {
+        into.append(&mut self.inbox);
     }
 
     /// Now the broker may read what a client kept for it.
-    pub fn give(&mut self, inputs: VecDeque<Input>) {
-        for input in &inputs {
+    pub fn give(&mut self, inputs: &mut VecDeque<Input>) {
+        for input in inputs.iter() {
             if let Input::Closed(conn) = input {
                 self.owners.remove(conn);
             }
         }
-        self.inbox.extend(inputs);
+        self.inbox.append(inputs);
     }
 
     /// Opens a connection for a client; none if nobody listens.

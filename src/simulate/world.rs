@@ -88,9 +88,12 @@ impl World {
         let config = Config { defects: Defects::new(&settings.defects), ..Config::default() };
         let is_leaf = |c: &Planned| c.link.is_some() && c.plan.filters.is_empty();
         let clients = clients.into_iter().zip(0..).map(|(c, index)| {
+            let is_leaf = is_leaf(&c);
+            let device = Device::new(c.plan);
             Some(Box::new(Client {
-                is_leaf: is_leaf(&c),
-                device: Device::new(c.plan),
+                is_leaf,
+                device_due: device.next_deadline().unwrap_or(Instant::FAR),
+                device,
                 group: c.group,
                 drops: c.drops,
                 way: c.link.map_or(Way::Direct(None), |l| Way::Linked(Box::new(Linked::new(l.path())))),
