@@ -24,8 +24,9 @@ const WIDTH: Duration = Duration::from_secs(1);
 const ASK_EVERY: Duration = Duration::from_millis(50);
 /// How long after the heal a connection must have made progress, or is reset (assumed; as in a run).
 const STALL: Duration = Duration::from_secs(8);
-/// Events that wait for the judges at most.
+/// Events that wait for the judges at most; and as many as are worth showing them (it may wake another thread).
 const BATCH: usize = 4096;
+const ENOUGH: usize = 1024;
 
 /// What a simulation leaves.
 pub(super) struct End {
@@ -193,14 +194,16 @@ impl World {
         }
     }
 
-    /// Ends the window: who is ready runs ahead, and what is past goes to the judges. Gives the time of what comes next.
+    /// Ends the window: who is ready runs ahead, and what is past goes to the judges, if it is much. Gives the time of what comes next.
     fn end_window(&mut self, tap: &mut dyn FnMut(&Event)) -> Instant {
         if !self.ready.is_empty() {
             self.width = ahead::next_width(self.width, self.ready.len(), self.widest);
             self.run_ready();
         }
         let next = self.next_time().max(self.now);
-        self.show_judges(next, tap);
+        if self.net.events.len() >= ENOUGH {
+            self.show_judges(next, tap);
+        }
         let deed = self.next_deed.map_or(Instant::FAR, |(at, _)| at);
         self.window_end = (next + self.width).min(deed).max(next + Duration::from_nanos(1));
         next
