@@ -526,7 +526,10 @@ pub const STARTED_AGAIN: &str = "broker started again";
 #[allow(missing_docs)]
 pub enum FaultKind {
     BrokerKill,
+    /// An orderly stop, after which it is to start again.
     BrokerRestart,
+    /// It was started again, after a stop or a kill.
+    BrokerStarted,
     BrokerPause,
     LinkOutage,
     SlowCpu,

@@ -243,6 +243,16 @@ fn a_kill_takes_what_the_broker_does_not_declare_to_keep() {
     assert_eq!(qos2.statements, ["MQTT-4.3.3-1", "MQTT-4.5.0-1"], "both offend the same ones, which are named once");
 }
 
+/// What a broker forgets, it forgets at its end: its new start excuses nothing that it acknowledged since, and is no restart of its own.
+#[test]
+fn a_new_start_takes_nothing() {
+    let broker = BrokerPromises { durability: Durability::None, ..BrokerPromises::default() };
+    let mut s = with_broker(2, 2, false, broker);
+    s.flow(0..1).get(1, 0, 2).fault(FaultKind::BrokerKill).down(0).down(1).wait(1_000).fault(FaultKind::BrokerStarted);
+    s.wait(1).up(0, true, true).up(1, true, true).flow(1..2).wait(1_000);
+    s.breaks(&[("lost", 1)]);
+}
+
 /// Back with what it knew some time before, it hands on once more what it had handed on since; nobody declared how long before.
 #[test]
 fn after_a_kill_a_broker_that_declares_nothing_may_hand_on_again_what_came_before_it() {

@@ -25,6 +25,19 @@ fn mosquitto_keeps_what_it_stored_over_a_kill() {
     assert_eq!(r.broken(), Vec::<String>::new(), "{}\n{}", r.stdout, r.stderr);
 }
 
+/// An orderly restart: mosquitto-debian saves at an orderly stop what it would lose by a kill, and so nobody is excused.
+#[test]
+fn mosquitto_stopped_in_order_has_it_all_when_it_is_back() {
+    let scenario = format!("{SMALL}\n[[fault]]\nat = \"1500 ms\"\nbroker = \"restart\"\nback_after = \"300 ms\"\n");
+    let r = run(&scenario, &["--target", "mosquitto-debian"]);
+    assert_eq!(r.broken(), Vec::<String>::new(), "{}\n{}", r.stdout, r.stderr);
+    let faults = r.report()["faults"].as_array().expect("a list").clone();
+    let what: Vec<&str> = faults.iter().map(|f| f["what"].as_str().expect("words")).collect();
+    assert_eq!(what, ["broker stopped", "broker started again"]);
+    assert!(!r.stdout.contains("declares that this may not survive"), "{}", r.stdout);
+    assert!(!r.stdout.contains("broker restarts"), "the hard path was walked: {}", r.stdout);
+}
+
 #[test]
 fn mosquitto_frozen_for_three_seconds_shows_it() {
     let scenario = r##"

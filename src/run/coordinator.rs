@@ -400,7 +400,7 @@ impl<'a> Conduct<'a> {
                 Deed::Start => {
                     self.starting = Some(now);
                     self.owed_at_restart = self.owed_at_restart.max(Some(self.owed));
-                    (self.target.start_again(), FaultKind::BrokerRestart, STARTED_AGAIN.to_owned(), None)
+                    (self.target.start_again(), FaultKind::BrokerStarted, STARTED_AGAIN.to_owned(), None)
                 }
                 Deed::Pause(t) => (self.target.pause(), FaultKind::BrokerPause, "broker paused".to_owned(), Some(t)),
                 Deed::Resume => {
@@ -431,7 +431,7 @@ impl<'a> Conduct<'a> {
             Ok(true) => {
                 self.starting = None;
                 let took = self.clock.now().since(since);
-                if let Some(fault) = self.faults.iter_mut().rfind(|f| f.what == STARTED_AGAIN) {
+                if let Some(fault) = self.faults.iter_mut().rfind(|f| f.kind == FaultKind::BrokerStarted) {
                     fault.lasted = Some(took);
                 }
                 let took = took.as_secs_f64();

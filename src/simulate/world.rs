@@ -345,7 +345,7 @@ impl World {
                 }
                 Deed::Start => {
                     self.net.listening = true;
-                    mark(FaultKind::BrokerRestart, crate::trace::STARTED_AGAIN, None)
+                    mark(FaultKind::BrokerStarted, crate::trace::STARTED_AGAIN, None)
                 }
                 Deed::Pause(lasts) => {
                     self.paused = true;

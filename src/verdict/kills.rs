@@ -54,7 +54,8 @@ impl Judge {
             }
             FaultKind::BrokerRestart => self.tally.restarts += 1,
             FaultKind::BrokerPause => self.tally.pauses += 1,
-            FaultKind::LinkOutage
+            FaultKind::BrokerStarted
+            | FaultKind::LinkOutage
             | FaultKind::SlowCpu
             | FaultKind::SlowDisk
             | FaultKind::Reboot

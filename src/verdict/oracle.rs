@@ -25,7 +25,8 @@ impl Scene<'_> {
     /// True if the broker was killed, stopped, started or died between the two instants: what it then knew is uncertain.
     /// Only the end of a run knows all faults.
     pub fn broker_ended(&self, from: Instant, to: Instant) -> bool {
-        let ends = |k| matches!(k, FaultKind::BrokerKill | FaultKind::BrokerRestart | FaultKind::BrokerDied);
+        use FaultKind::{BrokerDied, BrokerKill, BrokerRestart, BrokerStarted};
+        let ends = |k| matches!(k, BrokerKill | BrokerRestart | BrokerStarted | BrokerDied);
         self.faults.iter().any(|f| ends(f.kind) && f.at + ABOUT >= from && f.at <= to + ABOUT)
     }
 
