@@ -4,8 +4,35 @@
 set -eu
 cd "$(dirname "$0")/.."
 
-# Scratch folders are older than this, or ours.
+# Nothing may be left behind, however this ends: no broker, no listening port, no container, no scratch folder.
 began=$(mktemp)
+before=$(mktemp)
+brokers_and_ports() {
+  ps -eo pid=,comm= | grep -E ' (squall|mosquitto|java|beam\.smp|epmd|node|mochi|qemu-aarch64)' || true
+  cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | awk '$4 == "0A" { print "port (hex)", $2 }'
+}
+left() {
+  brokers_and_ports | sort | comm -13 "$before" -
+  for kind in test check probe report link links conform; do
+    find "${TMPDIR:-/tmp}" -maxdepth 1 -type d -newer "$began" -name "squall-$kind-*"
+  done
+  ${SQUALL_CONTAINER:-docker} ps --all --format '{{.Names}}' 2>/dev/null | grep '^squall-' || true
+}
+left_behind() {
+  code=$?
+  trap - EXIT
+  left=$(left)
+  # What is just ending may take a moment.
+  [ -z "$left" ] || { sleep 5 && left=$(left); }
+  rm -f "$began" "$before"
+  if [ -n "$left" ]; then
+    printf 'something was left behind:\n%s\n' "$left"
+    [ "$code" != 0 ] || code=1
+  fi
+  exit "$code"
+}
+brokers_and_ports | sort >"$before"
+trap left_behind EXIT
 cargo fmt --check
 cargo clippy --all-targets --all-features -- -D warnings
 cargo build --all-features
@@ -32,23 +59,17 @@ npm install --prefix target/clients --no-audit --no-fund --silent 'mqtt@^5'
 
 cargo test --all-features
 
-# Golden runs: the same bytes when optimised, and with musl.
+# Golden runs: the same bytes when optimised, with musl, and on another processor.
 command -v musl-gcc >/dev/null || $SUDO apt-get install -y --no-install-recommends musl-tools
 rustup target add x86_64-unknown-linux-musl
 cargo test --release --test golden
 cargo test --target x86_64-unknown-linux-musl --test golden
-
-# Nothing is left behind: no process under a minder of ours, no broker, no container, no scratch folder.
-left=$(
-  pgrep -af 'squall mind|squall.*broker --listen' || true
-  for kind in test check probe report link links conform; do
-    find "${TMPDIR:-/tmp}" -maxdepth 1 -type d -newer "$began" -name "squall-$kind-*"
-  done
-  ${SQUALL_CONTAINER:-docker} ps --all --format '{{.Names}}' | grep '^squall-' || true
+command -v qemu-aarch64 >/dev/null && command -v aarch64-linux-gnu-gcc >/dev/null ||
+  $SUDO apt-get install -y --no-install-recommends gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user
+rustup target add aarch64-unknown-linux-gnu
+(
+  export SQUALL_EMULATOR="qemu-aarch64 -L /usr/aarch64-linux-gnu"
+  export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="$SQUALL_EMULATOR"
+  export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc
+  cargo test --target aarch64-unknown-linux-gnu --test golden
 )
-rm -f "$began"
-if [ -n "$left" ]; then
-  echo "something was left behind:"
-  echo "$left"
-  exit 1
-fi

@@ -1,5 +1,5 @@
-//! Golden runs: what a seed gives is the same in debug and release, with any C library
-//! (`tests/all.sh` runs this with glibc and musl).
+//! Golden runs: what a seed gives is the same in debug and release, with any C library, on any processor
+//! (`tests/all.sh` runs this with glibc and musl, and on an emulated aarch64).
 //!
 //! `tests/golden.txt` has a hash of each file of figures that `squall simulate` writes (report.json among them), of the packets of one
 //! sensor's link, and of the whole history. After a change on purpose, `SQUALL_BLESS=1 cargo test --test golden` writes it anew; which lines

@@ -31,9 +31,13 @@ impl Drop for Scratch {
     }
 }
 
-/// The command under test.
+/// The command under test; by what cargo runs the tests with, if that is an emulator (`SQUALL_EMULATOR`: a command with its options).
 pub fn squall() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_squall"));
+    let squall = env!("CARGO_BIN_EXE_squall");
+    let emulator = std::env::var("SQUALL_EMULATOR").unwrap_or_default();
+    let mut words = emulator.split_whitespace().chain([squall]);
+    let mut command = Command::new(words.next().expect("the command itself"));
+    command.args(words);
     command.current_dir(env!("CARGO_MANIFEST_DIR")).env("NO_COLOR", "1");
     command
 }
