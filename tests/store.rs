@@ -40,7 +40,7 @@ fn a_hundred_qos_2_messages_survive_a_kill() {
     let broker = start();
     let mut away = Raw::v311(broker.addr, "away", false);
     assert_eq!(away.subscribe("owed", QoS::ExactlyOnce), [2]);
-    drop(away);
+    away.leave();
     publish_all(&broker, 1..101);
     broker.kill();
 
@@ -159,7 +159,7 @@ fn an_interval_loses_what_it_says_it_may() {
         let store = folder.0.join("store").display().to_string();
         let start = || Process::start(&["--store", &store, "--sync", "600000 ms"]);
         let broker = start();
-        drop(Raw::v311(broker.addr, "away", false));
+        Raw::v311(broker.addr, "away", false).leave();
         if stop {
             assert_eq!(broker.terminate(), Some(0));
         } else {
@@ -173,7 +173,7 @@ fn an_interval_loses_what_it_says_it_may() {
 #[test]
 fn without_a_store_nothing_survives() {
     let broker = Process::start(&[]);
-    drop(Raw::v311(broker.addr, "away", false));
+    Raw::v311(broker.addr, "away", false).leave();
     assert!(Raw::v311(broker.addr, "away", false).session_present);
     broker.kill();
     let broker = Process::start(&[]);

@@ -159,6 +159,12 @@ impl Raw {
         self.next(|_| ()).is_none()
     }
 
+    /// Goes away without DISCONNECT; when this returns, the broker knows.
+    pub fn leave(mut self) {
+        self.stream.shutdown(std::net::Shutdown::Write).expect("open");
+        while self.next(|_| ()).is_some() {}
+    }
+
     /// Proof that the broker serves this client: PINGRESP comes next.
     pub fn ping(&mut self) {
         self.send(&Packet::PingReq);
