@@ -115,6 +115,9 @@ fn a_manifest_that_declares_otherwise_is_warned_of_and_the_right_one_is_written(
     let output = squall().args(["probe", "ibm-mq-rehearsal", "--format", "manifest"]).output().expect("it starts");
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(text.contains("mqtt = [\"3.1\", \"3.1.1\"]") && text.contains("max_qos = 2"), "{text}");
+    // Said to be a rehearsal in the table too.
+    let output = squall().args(["probe", "ibm-mq-rehearsal", "--format", "markdown"]).output().expect("it starts");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("a rehearsal: "), "{output:?}");
     let output = squall().args(["probe", "reference", "--defect", "forget-session:1"]).output().expect("it starts");
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(

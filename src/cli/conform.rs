@@ -120,6 +120,9 @@ fn conduct(args: &Args, cases: &[(&Case, Version)]) -> Result<u8, TargetError> {
         way: &way,
     };
     let mut target = Target::prepare(&wish)?;
+    if let Some(note) = &target.note {
+        println!("{}: {note}", target.name);
+    }
     let site = Site::new(target.endpoints.usual().clone(), target.credentials.clone());
     let tag = format!("q{:03x}", std::process::id() & 0xFFF);
     let mut able = Vec::new();

@@ -88,7 +88,7 @@ fn one(args: &Args, named: &str, n: usize) -> Result<(Probed, Option<String>), T
     others.extend(target.endpoints.usual().transport.as_ref().map(|t| (t.kind(), usual.clone())));
     let tag = format!("p{:03x}", std::process::id() & 0xFFF);
     let findings = probe::probe(&usual, &others, &tag, |title| eprintln!("{}: {title}", target.name));
-    let mut probed = Probed { name: target.name.clone(), findings, warnings: Vec::new() };
+    let mut probed = Probed { name: target.name.clone(), note: target.note.clone(), findings, warnings: Vec::new() };
     probed.warnings = manifest.map_or_else(Vec::new, |m| warnings(&m, &probed));
     let died = target.died();
     for note in target.end() {

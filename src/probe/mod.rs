@@ -60,6 +60,8 @@ pub struct Finding {
 pub struct Probed {
     /// Its name and version.
     pub name: String,
+    /// What its manifest wants said wherever it is shown.
+    pub note: Option<String>,
     /// The answers, in the order of [`questions::ALL`].
     pub findings: Vec<Finding>,
     /// Where its manifest declares something else.

@@ -23,6 +23,9 @@ pub fn text(p: &Probed) -> String {
             f.not_at_once.as_ref().map_or_else(String::new, |why| format!(" (at the second try; at the first: {why})"));
         let _ = writeln!(out, "  {:<width$}  {}{tries}", f.title, f.value);
     }
+    if let Some(note) = &p.note {
+        let _ = writeln!(out, "  {note}");
+    }
     for warning in &p.warnings {
         let _ = writeln!(out, "  warning: {warning}");
     }
@@ -41,6 +44,9 @@ pub fn markdown(all: &[Probed]) -> String {
     }
     out.push('\n');
     for p in all {
+        if let Some(note) = &p.note {
+            let _ = writeln!(out, "- {}: {}", p.name, escape(note));
+        }
         for f in &p.findings {
             if let Value::No(_) | Value::Unknown(_) = f.value {
                 let _ = writeln!(out, "- {}, {}: {}", p.name, f.title, escape(&f.value.to_string()));
@@ -78,7 +84,7 @@ pub fn json(all: &[Probed]) -> String {
                     })
                 })
                 .collect();
-            serde_json::json!({ "name": p.name, "findings": findings, "warnings": p.warnings })
+            serde_json::json!({ "name": p.name, "note": p.note, "findings": findings, "warnings": p.warnings })
         })
         .collect();
     let mut text = serde_json::to_string_pretty(&brokers).expect("texts and lists only");

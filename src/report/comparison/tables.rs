@@ -176,7 +176,12 @@ pub fn markdown(c: &Comparison) -> String {
         let cells: Vec<String> = (0..c.columns.len()).map(text).collect();
         writeln!(md, "| {} | {} |", cell(&row.title), cells.join(" | ")).expect("a string takes every write");
     }
-    writeln!(md, "\n{}\n\nexit {}: {}", legend(c), c.exit.code, cell(&c.exit.reason))
+    for column in &c.columns {
+        for note in &column.notes {
+            write!(md, "\n- {}: {}", cell(&column.label), cell(note)).expect("a string takes every write");
+        }
+    }
+    writeln!(md, "\n\n{}\n\nexit {}: {}", legend(c), c.exit.code, cell(&c.exit.reason))
         .expect("a string takes every write");
     writeln!(md, "\n```\n{}\n```", c.conditions.again).expect("a string takes every write");
     md
