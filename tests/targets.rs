@@ -282,3 +282,46 @@ fn a_container_runtime_may_come_with_the_installation() {
     let (code, text) = said(&command.output().expect("it starts"));
     assert_eq!(code, 0, "{text}");
 }
+
+/// The version that a manifest states is the one that its build asks for.
+#[test]
+fn stated_versions_are_those_that_are_built() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("broker-under-test");
+    let read = |path: &Path| fs::read_to_string(path).unwrap_or_default();
+    let mut stated = 0;
+    for folder in fs::read_dir(&root).expect("readable").map(|e| e.expect("an entry").path()) {
+        let manifest: toml::Table = read(&folder.join("broker.toml")).parse().expect("TOML");
+        let version = manifest.get("version").and_then(|v| v.get("is")).and_then(toml::Value::as_str);
+        let Some(version) = version.filter(|v| *v != "{squall}") else { continue };
+        stated += 1;
+        let asked = ["pom.xml", "package.json", "go.mod", "root.sh"].map(|file| read(&folder.join(file))).concat();
+        assert!(asked.contains(version), "{}: {version}", folder.display());
+    }
+    assert!(stated >= 7, "{stated}");
+}
+
+#[test]
+fn all_targets_are_listed_with_what_is_missing() {
+    let (code, text) = said(&squall().arg("targets").output().expect("it starts"));
+    assert_eq!(code, 0, "{text}");
+    for folder in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("broker-under-test")).expect("readable") {
+        let name = folder.expect("an entry").file_name().to_string_lossy().into_owned();
+        assert!(text.lines().any(|l| l.split_whitespace().next() == Some(&name)), "{name}: {text}");
+    }
+    let of = |name: &str| text.lines().find(|l| l.starts_with(name)).unwrap_or_default().to_owned();
+    assert!(text.contains("IBM MQ") && !of("ibm-mq ").is_empty(), "{text}");
+    let declared = |name: &str| {
+        let text = fs::read_to_string(Path::new("broker-under-test").join(name).join("broker.toml")).expect("there");
+        text.parse::<toml::Table>().expect("TOML").get("declares").cloned().expect("it declares something")
+    };
+    assert_eq!(declared("ibm-mq"), declared("ibm-mq-rehearsal"), "the rehearsal is of the same capabilities");
+}
+
+/// As in `squall targets | head -1`.
+#[test]
+fn a_reader_that_goes_away_is_no_bug() {
+    let mut child = squall().arg("targets").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+    drop(child.stdout.take());
+    let output = child.wait_with_output().expect("ours");
+    assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(141), ""));
+}

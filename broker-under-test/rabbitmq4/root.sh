@@ -15,6 +15,11 @@ chmod 755 "$root/usr/sbin/policy-rc.d"
 cp /etc/apt/apt.conf.d/*proxy* "$root/etc/apt/apt.conf.d/" 2>/dev/null || true
 mount -t proc proc "$root/proc"
 DEBIAN_FRONTEND=noninteractive chroot "$root" apt-get install -y --no-install-recommends rabbitmq-server
+version=$(chroot "$root" dpkg-query -W -f '${Version}' rabbitmq-server)
+case $version in
+  4.0.5-*) ;;
+  *) echo "Debian has RabbitMQ $version, and broker.toml says 4.0.5" >&2; exit 1 ;;
+esac
 chroot "$root" apt-get clean
 umount "$root/proc"
 tar -C "$root" -cf "$file" .
