@@ -3,7 +3,9 @@
 mod support;
 
 use squall::broker::defects::Strike;
-use squall::scenario::{self, model::Scenario};
+use squall::promise::Guarantee;
+use squall::scenario::{self, model::Features, model::Scenario};
+use squall::simulate::shrink::shrink;
 use squall::simulate::{Durable, Settings, simulate, simulate_tapped};
 use squall::time::Duration;
 use squall::trace::What;
@@ -514,6 +516,54 @@ for = "2 s"
         + links.map(|l| l.spec.outages.len()).sum::<usize>();
     assert!(sensors <= 3 && causes <= 1, "{text}");
     assert!(text.lines().count() <= 30, "it reads like one that a person wrote: {text}");
+}
+
+/// What clients do beyond publishing goes too, if the failure does not need it, and no longer keeps the load from being short.
+#[test]
+fn what_a_failure_does_not_need_is_taken_away() {
+    let scenario = parse(
+        r##"
+ramp = "1 s"
+duration = "30 s"
+[fleet.s]
+sensors = 2
+start = "3 s"
+publish = { topic = "t/{sensor}", qos = 2, every = "1 s" }
+[subscriber.all]
+filters = [{ filter = "#", qos = 2 }]
+silent = [{ at = "8 s", for = "2 s" }]
+unsubscribed = [{ at = "12 s", for = "2 s" }]
+take_over = [{ at = "20 s" }, { at = "25 s" }]
+"##,
+    );
+    let settings = Settings { defects: vec!["duplicate-qos2:1".parse().expect("known")], ..with_seed(1) };
+    let small = shrink(&scenario, &settings, Guarantee::Qos2, |_| true).scenario;
+    let text = scenario::write::write(&small);
+    assert!(small.devices().all(|d| d.features == Features::default()), "{text}");
+    assert!(small.duration <= Duration::from_secs(5), "{text}");
+}
+
+/// What is kept in a shrunk scenario can be read again, whatever the file was called that it began from.
+#[test]
+fn a_shrunk_scenario_is_a_legal_one() {
+    let mut scenario = parse(
+        r##"
+ramp = "0 s"
+duration = "10 s"
+[fleet.s]
+sensors = 2
+publish = { topic = "t", qos = 2, every = "1 s" }
+[subscriber.all]
+filters = [{ filter = "#", qos = 2 }]
+"##,
+    );
+    let settings = Settings { defects: vec!["duplicate-qos2:1".parse().expect("known")], ..with_seed(1) };
+    for (name, expected) in [("site", "site-shrunk".to_owned()), (".hidden", "shrunk".to_owned())] {
+        name.clone_into(&mut scenario.name);
+        let small = shrink(&scenario, &settings, Guarantee::Qos2, |_| true).scenario;
+        let again = parse(&scenario::write::write(&small));
+        assert_eq!((again.name, again.fleets[0].sensors), (expected, 1));
+    }
 }
 
 /// What is written is read as the same scenario, and reads itself the same again.

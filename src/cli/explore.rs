@@ -187,7 +187,6 @@ fn make_small(args: &Args, scenario: &Scenario, settings: &Settings, failure: &F
     let default = PathBuf::from(format!("{}-shrunk.toml", scenario.name));
     let out: &Path = args.out.as_deref().unwrap_or(&default);
     let again = format!("squall simulate {}{}", out.display(), options(args));
-    small.scenario.name = format!("{}-shrunk", scenario.name);
     small.scenario.about = format!(
         "Shrunk from {} (seed {}). It must show that {} breaks:\n{again}",
         origin(args),

@@ -5,7 +5,8 @@ use super::explore::examine;
 use crate::link::spec::{Jitter, LinkSpec, Loss};
 use crate::promise::Guarantee;
 use crate::scenario::model::{DeviceSpec, NamedLink, Scenario, SessionSpec};
-use crate::time::{Duration, Instant};
+use crate::scenario::{self, write};
+use crate::time::Duration;
 use std::sync::Arc;
 
 /// Simulations that one shrinking may cost.
@@ -33,11 +34,19 @@ pub fn shrink(
 ) -> Shrunk {
     let mut best = scenario.clone();
     best.seed = settings.seed;
+    best.name = format!("{}-shrunk", scenario.name);
+    if !is_legal(&best) {
+        // What a file is called need not do as a scenario's name, or is too long by now.
+        best.name = "shrunk".to_owned();
+    }
     best.expect.guarantees = vec![guarantee];
     best.expect.all = false;
     best.expect.thresholds.clear();
     let mut tries = 0;
     let mut fails = |candidate: &mut Scenario, tries: &mut u32| -> Option<bool> {
+        if !is_legal(candidate) {
+            return Some(false);
+        }
         for seed in candidate.seed..candidate.seed.saturating_add(SEEDS) {
             if *tries >= MOST_TRIES || !watch(*tries) {
                 return None;
@@ -70,7 +79,12 @@ pub fn shrink(
     }
 }
 
-/// Everything that is one step smaller, the biggest steps first.
+/// Whether its file can be read again: what happens after the load has ended, say, cannot be written down.
+fn is_legal(scenario: &Scenario) -> bool {
+    scenario::parse("shrunk.toml", &write::write(scenario)).is_ok()
+}
+
+/// Everything that is one step smaller, legal or not, the biggest steps first.
 fn candidates(s: &Scenario) -> Vec<Scenario> {
     let mut all = Vec::new();
     let mut offer = |change: &dyn Fn(&mut Scenario)| {
@@ -121,25 +135,17 @@ fn candidates(s: &Scenario) -> Vec<Scenario> {
     }
     for seconds in [1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600] {
         let shorter = Duration::from_secs(seconds);
-        if shorter < s.duration && fits(s, s.ramp + shorter) {
+        if shorter < s.duration {
             offer(&|c| c.duration = shorter);
         }
     }
-    if s.ramp > Duration::from_millis(10) && fits(s, s.duration) {
+    if s.ramp > Duration::from_millis(10) {
         offer(&|c| c.ramp = Duration::ZERO);
     }
     for d in 0..groups {
         simpler_device(s, d, &mut offer);
     }
     all
-}
-
-/// Whether all that is ordered by time still happens within a load of that length.
-fn fits(s: &Scenario, load: Duration) -> bool {
-    let end = Instant::ZERO + load;
-    let offline = (0..s.fleets.len() + s.subscribers.len()).flat_map(|d| device(s, d).offline.iter().map(|o| o.at));
-    let reboots = s.fleets.iter().flat_map(|f| f.reboots.iter().map(|r| r.at));
-    offline.chain(reboots).chain(s.faults.iter().map(|f| f.at)).all(|at| at < end)
 }
 
 fn fewer(count: u32) -> Vec<u32> {
@@ -184,6 +190,7 @@ fn simpler_device(s: &Scenario, d: usize, offer: &mut Offer<'_>) {
             device_mut(c, d).offline.remove(i);
         });
     }
+    fewer_deeds(spec, d, offer);
     let least = usize::from(d >= s.fleets.len());
     for i in (0..spec.subscriptions.len()).filter(|_| spec.subscriptions.len() > least) {
         // A fleet that neither publishes nor subscribes is none.
@@ -202,6 +209,30 @@ fn simpler_device(s: &Scenario, d: usize, offer: &mut Offer<'_>) {
     }
     if spec.keep_alive != Duration::from_secs(60) {
         offer(&|c| device_mut(c, d).keep_alive = Duration::from_secs(60));
+    }
+}
+
+/// What it does beyond publishing, subscribing and leaving. The latest goes first: what is left of a kind is early, and the
+/// load may become short.
+fn fewer_deeds(spec: &DeviceSpec, d: usize, offer: &mut Offer<'_>) {
+    let features = &spec.features;
+    for i in (0..features.take_over.len()).rev() {
+        offer(&|c| {
+            device_mut(c, d).features.take_over.remove(i);
+        });
+    }
+    for i in (0..features.silent.len()).rev() {
+        offer(&|c| {
+            device_mut(c, d).features.silent.remove(i);
+        });
+    }
+    for i in (0..features.unsubscribed.len()).rev() {
+        offer(&|c| {
+            device_mut(c, d).features.unsubscribed.remove(i);
+        });
+    }
+    if features.start.is_some() {
+        offer(&|c| device_mut(c, d).features.start = None);
     }
 }
 
