@@ -468,8 +468,8 @@ fn explore_finds_and_shrinks() {
     assert_ne!(healthy.status.code(), Some(1), "{}", String::from_utf8_lossy(&healthy.stdout));
 }
 
-/// In a hard scenario, a QoS 2 message comes once more when a client takes its own session over: found, made small, and the file
-/// that is written shows it again, and nothing else.
+/// In a hard scenario, a QoS 2 message comes once more when a client takes its own session over: found, made small, and the
+/// file that is written shows it again, and nothing else.
 #[test]
 fn a_take_over_bug_is_made_small() {
     const DEFECT: [&str; 2] = ["--defect", "twice-at-take-over:1"];
@@ -501,8 +501,46 @@ fn a_take_over_bug_is_made_small() {
     assert_eq!(broken(&s, &Settings { defects, ..with_seed(s.seed) }).0, ["qos2"], "{text}");
 }
 
-/// QoS 2 messages handed on twice, since the broker forgets at a connection's end which identifiers it had received: found, and
-/// made small.
+/// One failure ends the search; `--all` goes on, and tells each seed that failed.
+#[test]
+fn explore_collects_all_failures_if_it_is_told_to() {
+    let scratch = Scratch::new();
+    let file = scratch.file("small.toml", SMALL);
+    let explore = |more: &[&str]| {
+        let mut command = squall();
+        command.args(["explore", "--no-shrink", "--first", "5", "--defect", "duplicate-qos2:20"]).args(more);
+        let output = command.arg(&file).output().expect("it starts");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        said
+    };
+    let all = explore(&["--all", "--seeds", "6"]);
+    assert!(all.contains("small: 6 seeds in ") && all.contains("; 6 failed"), "{all}");
+    let told: Vec<&str> = all.lines().filter_map(|l| l.strip_prefix("  seed ")?.split(' ').next()).collect();
+    assert_eq!(told, ["5", "6", "7", "8", "9", "10"], "{all}");
+    assert!(all.contains("again: squall simulate") && all.contains(" --seed 5 "), "the first is shown again: {all}");
+    // Whoever else is at work then ends its seed.
+    let first = explore(&["--seeds", "1000"]);
+    assert!(first.contains("small: ") && !first.contains("small: 1000 seeds"), "{first}");
+}
+
+/// Virtual time knows the broker's speed from whoever asks alone: it is told, also where it is none.
+#[test]
+fn the_service_time_is_told() {
+    let scratch = Scratch::new();
+    let file = scratch.file("disk.toml", DISK);
+    for (more, told) in [(&["--service", "70 us"][..], "70 us"), (&[], "0 s")] {
+        let output = squall().args(["simulate", "--out"]).args([&scratch.0, &file]).args(more).output();
+        let said = String::from_utf8_lossy(&output.expect("it starts").stdout).into_owned();
+        // Long lines are wrapped.
+        let words = said.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(words.contains(&format!("the broker takes {told} for each packet it reads")), "{said}");
+        assert_eq!(words.contains("--service \"70 us\""), told == "70 us", "so that it is the same again: {said}");
+    }
+}
+
+/// QoS 2 messages handed on twice, since the broker forgets at a connection's end which identifiers it had received: found,
+/// and made small.
 #[test]
 fn forgotten_identifiers_are_made_small() {
     let scratch = Scratch::new();
@@ -551,7 +589,8 @@ for = "2 s"
     assert!(text.lines().count() <= 30, "it reads like one that a person wrote: {text}");
 }
 
-/// What clients do beyond publishing goes too, if the failure does not need it, and no longer keeps the load from being short.
+/// What clients do beyond publishing goes too, if the failure does not need it, and no longer keeps the load from being
+/// short.
 #[test]
 fn what_a_failure_does_not_need_is_taken_away() {
     let scenario = parse(

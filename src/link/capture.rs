@@ -31,7 +31,7 @@ impl Tap {
     }
 
     /// Writes down a packet that the sensor sends, or that reaches it, at `now`.
-    pub(super) fn record(&self, packet: &[u8], now: Instant) {
+    pub(crate) fn record(&self, packet: &[u8], now: Instant) {
         let mut capture = self.lock();
         match capture.room.checked_sub(packet.len() + AROUND) {
             Some(room) if capture.missed == 0 => {
@@ -136,4 +136,36 @@ fn block(kind: u32, body: &[u8], out: &mut dyn Write) -> io::Result<()> {
     out.write_all(body)?;
     out.write_all(&[0; 3][..padded - body.len()])?;
     out.write_all(&length)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tap(limit: usize, packets: &[usize]) -> Tap {
+        let tap = Tap::new("s-0", 0, limit);
+        for (length, millis) in packets.iter().zip(1..) {
+            tap.record(&vec![0x45; *length], Instant::from_millis(millis));
+        }
+        tap
+    }
+
+    fn written(tap: &Tap) -> Vec<u8> {
+        let mut file = Vec::new();
+        write_pcapng(std::slice::from_ref(tap), 0, &mut file).expect("memory takes it");
+        file
+    }
+
+    /// Its file is whole up to one instant: what would still fit behind a packet that did not is missed too.
+    #[test]
+    fn a_full_capture_has_what_came_before_and_counts_the_rest() {
+        let limit = 2 * (60 + AROUND);
+        let just_full = tap(limit, &[60, 60]);
+        assert_eq!(just_full.missed(), 0);
+        assert!(written(&just_full) == written(&tap(usize::MAX, &[60, 60])));
+        let too_small = tap(limit, &[60, 61, 10, 10]);
+        assert_eq!(too_small.missed(), 3);
+        assert!(written(&too_small) == written(&tap(usize::MAX, &[60])));
+        assert_eq!(tap(0, &[60]).missed(), 1);
+    }
 }

@@ -88,3 +88,26 @@ impl Captures {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::Instant;
+
+    #[test]
+    fn a_full_capture_is_told() {
+        let captures = Captures::default();
+        let note = || captures.write(Path::new("/dev/null"), 0);
+        let add = |limit| {
+            let tap = Tap::new("s-0", 0, limit);
+            tap.record(&[0x45; 60], Instant::ZERO);
+            captures.taps.lock().expect("nobody panicked").push(tap);
+        };
+        assert_eq!(note(), None, "nothing was wanted");
+        add(1000);
+        assert_eq!(note(), None, "all is there");
+        add(0);
+        let told = note().expect("one is missing");
+        assert!(told.contains("is full: it ends 1 packets before the run's end"), "{told}");
+    }
+}

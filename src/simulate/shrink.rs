@@ -212,8 +212,8 @@ fn simpler_device(s: &Scenario, d: usize, offer: &mut Offer<'_>) {
     }
 }
 
-/// What it does beyond publishing, subscribing and leaving. The latest goes first: what is left of a kind is early, and the
-/// load may become short.
+/// What it does beyond publishing, subscribing and leaving. The latest goes first: what is left of a kind is early, and
+/// the load may become short.
 fn fewer_deeds(spec: &DeviceSpec, d: usize, offer: &mut Offer<'_>) {
     let features = &spec.features;
     for i in (0..features.take_over.len()).rev() {
