@@ -1,8 +1,10 @@
 //! Virtual time: the same scenario, devices, links, reference broker and judges as in a run, on an event heap.
 //!
-//! The same seed gives the same history, event by event, on any machine: there is one thread, the heap orders by time and
-//! client, and nothing reads a clock. Direct connections and the way from a gateway to the broker take no time; the
-//! broker takes none either, but for the service time that [`Settings`] state.
+//! The same seed gives the same history, event by event, on any machine and with any number of threads. The broker
+//! reads and answers on one of them, in the heap's order of time and client, and nothing reads a clock; the others
+//! have what cannot change its course: sensors between an answer and their next word (`ahead`), and the judges, who
+//! look at what is past. Direct connections and the way from a gateway to the broker take no time; the broker takes
+//! none either, but for the service time that [`Settings`] state.
 
 mod ahead;
 mod client;
