@@ -9,6 +9,10 @@ use crate::time::{Duration, Instant, nanos};
 use crate::trace::LinkLoss;
 use std::collections::VecDeque;
 
+/// Connections of a direction whose retransmissions are counted at once; the oldest is forgotten beyond that. A sensor has one;
+/// a client of another house may have many.
+const CONNECTIONS: usize = 1024;
+
 /// One direction of one link.
 #[derive(Debug)]
 pub(super) struct Channel {
@@ -24,8 +28,8 @@ pub(super) struct Channel {
     loss: Losses,
     cursor: Cursor,
     dozing: Option<Box<Dozing>>,
-    /// By sensor port: the highest sequence number sent.
-    highest: Vec<(u16, u32)>,
+    /// By connection (both ports), oldest first: the highest sequence number sent.
+    highest: Vec<(u32, u32)>,
     pub wire: Wire,
     pub healed: bool,
     /// Packets lost that carried more than an acknowledgement, for whoever tells the story: when, how, and bytes of data.
@@ -146,7 +150,6 @@ impl Channel {
     pub fn offer(
         &mut self,
         packet: Vec<u8>,
-        sensor_port_at: usize,
         outages: &[Outage],
         air: Option<&mut Instant>,
         now: Instant,
@@ -154,7 +157,7 @@ impl Channel {
         let length = length(&packet);
         self.wire.packets += 1;
         self.wire.bytes += u64::from(length);
-        self.count_retransmission(&packet, sensor_port_at);
+        self.count_retransmission(&packet);
         if !self.fits_queue(length, now) {
             self.wire.queue_drops += 1;
             self.note_loss(&packet, LinkLoss::Queue, now);
@@ -225,8 +228,8 @@ impl Channel {
     }
 
     fn note_loss(&mut self, packet: &[u8], how: LinkLoss, now: Instant) {
-        if let Some((data, flags)) = segment(packet)
-            && (data > 0 || flags & 0b11 != 0)
+        if let Some((data, tcp)) = segment(packet)
+            && (data > 0 || tcp[13] & 0b11 != 0)
         {
             self.losses.push((now, how, data));
         }
@@ -299,9 +302,9 @@ impl Channel {
     }
 
     /// A TCP segment that takes sequence space and brings nothing above what was sent before is a retransmission.
-    fn count_retransmission(&mut self, packet: &[u8], sensor_port_at: usize) {
-        let (Some((data, flags)), Some(tcp)) = (segment(packet), packet.get(20..40)) else { return };
-        let port = u16::from_be_bytes([tcp[sensor_port_at], tcp[sensor_port_at + 1]]);
+    fn count_retransmission(&mut self, packet: &[u8]) {
+        let Some((data, tcp)) = segment(packet) else { return };
+        let (ports, flags) = (u32::from_be_bytes([tcp[0], tcp[1], tcp[2], tcp[3]]), tcp[13]);
         let sequence = u32::from_be_bytes([tcp[4], tcp[5], tcp[6], tcp[7]]);
         let takes = data + u32::from(flags & 2 != 0) + u32::from(flags & 1 != 0);
         if takes == 0 || flags & 4 != 0 {
@@ -309,30 +312,88 @@ impl Channel {
         }
         let end = sequence.wrapping_add(takes);
         let is_syn = flags & 2 != 0;
-        match self.highest.iter_mut().find(|(p, _)| *p == port) {
+        // From the newest on: it is nearly always the one.
+        match self.highest.iter_mut().rev().find(|(p, _)| *p == ports) {
             // A new connection from a port used before starts at a number of its own.
             Some((_, highest)) if is_syn && end != *highest => *highest = end,
             Some((_, highest)) if end.wrapping_sub(*highest).cast_signed() <= 0 => self.wire.retransmissions += 1,
             Some((_, highest)) => *highest = end,
             None => {
-                if self.highest.len() == 4 {
+                if self.highest.len() == CONNECTIONS {
                     self.highest.remove(0); // the oldest connection's
                 }
-                self.highest.push((port, end));
+                self.highest.push((ports, end));
             }
         }
     }
 }
 
-/// Bytes of data, and the flags, of the TCP segment in an IPv4 packet without options.
-fn segment(packet: &[u8]) -> Option<(u32, u8)> {
-    let (header, rest) = packet.split_at_checked(20)?;
+/// The TCP segment in an IPv4 packet: its bytes of data, and its header without options. None of anything else.
+fn segment(packet: &[u8]) -> Option<(u32, &[u8; 20])> {
+    // Version 4, and a header of 20 bytes at least.
+    let header = packet.first_chunk::<20>().filter(|h| (0x45..0x50).contains(&h[0]) && h[9] == 6)?;
+    let ip = usize::from(header[0] & 15) * 4;
+    let tcp = packet.get(ip..)?.first_chunk::<20>()?;
     let total = usize::from(u16::from_be_bytes([header[2], header[3]]));
-    let tcp = rest.get(..20)?;
-    let data = total.saturating_sub(20 + usize::from(tcp[12] >> 4) * 4);
-    Some((u32::try_from(data).unwrap_or(0), tcp[13]))
+    let data = total.saturating_sub(ip + usize::from(tcp[12] >> 4) * 4);
+    Some((u32::try_from(data).unwrap_or(0), tcp))
 }
 
 fn length(packet: &[u8]) -> u32 {
     u32::try_from(packet.len()).expect("IP packets have 65,535 bytes at most")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Ten bytes of data to port 1883, after a header with `options` bytes of options.
+    fn packet(protocol: u8, port: u16, sequence: u32, options: u8) -> Vec<u8> {
+        let ip = 20 + usize::from(options);
+        let mut packet = vec![0; ip + 30];
+        packet[0] = 0x45 + options / 4;
+        packet[3] = 50 + options; // all of it
+        packet[9] = protocol;
+        packet[ip..ip + 2].copy_from_slice(&port.to_be_bytes());
+        packet[ip + 2..ip + 4].copy_from_slice(&1883_u16.to_be_bytes());
+        packet[ip + 4..ip + 8].copy_from_slice(&sequence.to_be_bytes());
+        packet[ip + 12] = 5 << 4;
+        packet
+    }
+
+    fn counted(packets: impl IntoIterator<Item = Vec<u8>>) -> u64 {
+        let mut channel = Channel::new(Direction::PERFECT, Stream::named(1, &["test"]));
+        for packet in packets {
+            channel.offer(packet, &[], None, Instant::ZERO);
+        }
+        channel.wire.retransmissions
+    }
+
+    #[test]
+    fn what_is_sent_again_on_many_connections_at_once_is_counted() {
+        let round = |sequence| (1..=6).map(move |port| packet(6, port, sequence, 0));
+        assert_eq!(counted(round(100).chain(round(110))), 0);
+        assert_eq!(counted(round(100).chain(round(110)).chain(round(110))), 6);
+    }
+
+    #[test]
+    fn options_of_the_ip_header_are_no_data() {
+        assert_eq!(segment(&packet(6, 1, 100, 8)).map(|(data, _)| data), Some(10));
+        assert_eq!(counted([packet(6, 1, 100, 0), packet(6, 1, 110, 8), packet(6, 1, 110, 0)]), 1);
+    }
+
+    #[test]
+    fn what_is_not_tcp_is_not_taken_for_a_segment() {
+        assert_eq!(counted([17, 17].map(|udp| packet(udp, 1, 100, 0))), 0);
+        assert!(segment(&packet(17, 1, 100, 0)).is_none());
+        assert!(segment(&[0x65; 60]).is_none() && segment(&packet(6, 1, 100, 0)[..39]).is_none());
+    }
+
+    /// The oldest is forgotten in the end: memory has a bound.
+    #[test]
+    fn only_so_many_connections_are_remembered() {
+        let all = || (1..=1025).map(|port| packet(6, port, 100, 0));
+        assert_eq!(counted(all().chain([packet(6, 1, 100, 0)])), 0);
+        assert_eq!(counted(all().chain([packet(6, 2, 100, 0)])), 1);
+    }
 }

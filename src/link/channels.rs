@@ -52,7 +52,7 @@ impl Channels {
             tap.record(&packet, now);
         }
         let air = self.spec.half_duplex.then_some(&mut self.air);
-        let lost = self.up.offer(packet, 0, &self.spec.outages, air, now);
+        let lost = self.up.offer(packet, &self.spec.outages, air, now);
         self.down.receiver_spoke(now);
         self.release(now);
         lost
@@ -61,7 +61,7 @@ impl Channels {
     /// Takes a packet for the sensor; gives its buffer back if it was lost.
     pub fn offer_down(&mut self, packet: Vec<u8>, now: Instant) -> Option<Vec<u8>> {
         let air = self.spec.half_duplex.then_some(&mut self.air);
-        self.down.offer(packet, 2, &self.spec.outages, air, now)
+        self.down.offer(packet, &self.spec.outages, air, now)
     }
 
     /// A packet of the sensor's that has arrived by `now`.
