@@ -109,6 +109,20 @@ fn the_brokers_kernel_and_the_links_count_the_same_retransmissions() {
     }
 }
 
+/// Packets that come twice, late, or with a wrong bit (in the IP header too): the kernels cope, and none counts as lost outside
+/// of the links.
+#[test]
+fn packets_that_come_twice_late_or_corrupt_harm_no_engine() {
+    let rough = r#"loss = "1 %", corrupt = "15 %", duplicate = "5 %", reorder = true, jitter = { uniform = "5 ms" }"#;
+    let scenario = LOSSY.replace("loss = \"10 %\"", rough);
+    for engine in ["kernel", "smoltcp-kernel"] {
+        let r = leaving_nothing(&scenario, &["--engine", engine]);
+        holds(&r);
+        let said = format!("{}\n{}\n{}", r.report(), r.stdout, r.stderr);
+        assert!(!said.contains("lost outside the links"), "{engine}: {}\n{}", r.stdout, r.stderr);
+    }
+}
+
 /// Without loss, latency is delay: the packets really go through the link, and the handshakes of TLS too.
 #[test]
 fn a_link_without_loss_costs_its_delay_on_every_engine() {

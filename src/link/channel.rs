@@ -9,8 +9,8 @@ use crate::time::{Duration, Instant, nanos};
 use crate::trace::LinkLoss;
 use std::collections::VecDeque;
 
-/// Connections of a direction whose retransmissions are counted at once; the oldest is forgotten beyond that. A sensor has one;
-/// a client of another house may have many.
+/// Connections of a direction whose retransmissions are counted at once; the oldest is forgotten beyond that. A sensor has
+/// one; a client of another house may have many.
 const CONNECTIONS: usize = 1024;
 
 /// One direction of one link.

@@ -55,10 +55,16 @@ impl Tun {
         (&self.0).read(buffer).ok().filter(|n| *n > 0)
     }
 
-    /// Gives the kernel a packet; false if it does not take it.
+    /// Gives the kernel a packet; false if it does not take it. One whose version a link has corrupted ends here, as it would
+    /// at any receiver: the device refuses it, but it was lost by the link, and not outside.
     pub fn write(&self, packet: &[u8]) -> bool {
-        (&self.0).write(packet).is_ok()
+        !is_version_4(packet) || (&self.0).write(packet).is_ok()
     }
+}
+
+/// True for what the device takes for IPv4: all that ever comes here, unless it was corrupted.
+fn is_version_4(packet: &[u8]) -> bool {
+    packet.first().is_some_and(|first| first >> 4 == 4)
 }
 
 impl AsFd for Tun {
@@ -170,4 +176,26 @@ fn socket_address(address: Ipv4Addr) -> libc::sockaddr {
     };
     // SAFETY: both are 16 bytes, and the kernel reads the one as the other by its family.
     unsafe { mem::transmute(address) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A plain file stands for the device: it takes whatever is written.
+    #[test]
+    fn a_packet_whose_version_was_corrupted_is_not_handed_on_and_is_no_refusal() {
+        let path = std::env::temp_dir().join(format!("squall-tun-{}", std::process::id()));
+        let tun = Tun(fs::File::create(&path).expect("writable"));
+        for bit in 4..8 {
+            assert!(tun.write(&[0x45 ^ (1 << bit), 0, 0, 20]), "lost by the link, not refused by the kernel");
+        }
+        assert_eq!(fs::read(&path).expect("readable"), b"");
+        assert!(tun.write(&[0x45 ^ 1, 0, 0, 20]));
+        assert_eq!(fs::read(&path).expect("readable"), [0x44, 0, 0, 20]);
+        fs::remove_file(&path).expect("it is there");
+        // Open to be read alone: this is what a refusal looks like.
+        let tun = Tun(fs::File::open("/dev/null").expect("readable"));
+        assert!(!tun.write(&[0x45, 0, 0, 20]) && tun.write(&[0x05, 0, 0, 20]));
+    }
 }
