@@ -169,7 +169,7 @@ impl Carrier {
         while !self.shared.stop.load(Ordering::Relaxed) {
             if !healed && self.shared.healed.load(Ordering::Relaxed) {
                 healed = true;
-                self.links.iter_mut().flatten().for_each(Channels::heal);
+                self.heal();
             }
             self.hand_over();
             self.wait();
@@ -182,6 +182,14 @@ impl Carrier {
             }
         }
         self
+    }
+
+    /// What waits for a radio that sleeps is due at once: each link is armed anew.
+    fn heal(&mut self) {
+        self.links.iter_mut().flatten().for_each(Channels::heal);
+        for number in 0..self.links.len() {
+            self.arm(number);
+        }
     }
 
     /// Takes in all that the kernels have sent; false if there was nothing.
