@@ -17,8 +17,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-/// Bytes that a connection's capture keeps at most (assumed).
-const CAPTURE: usize = 16 << 20;
+/// Bytes that a capture keeps at most, all connections together (assumed).
+pub(super) const CAPTURE: usize = 64 << 20;
 
 /// Arguments of `squall link`.
 #[derive(clap::Args)]

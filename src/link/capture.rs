@@ -3,6 +3,7 @@
 use super::stack::SENSOR;
 use crate::time::Instant;
 use std::io::{self, Write};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Bytes of a packet's blocks around it, counted against the limit.
@@ -18,8 +19,8 @@ struct Capture {
     /// Tells sensors apart, whose links all have the same addresses inside: its own is 10.1.0.0 plus this in the file.
     number: u32,
     packets: Vec<(Instant, Vec<u8>)>,
-    /// Bytes that may still be kept.
-    room: usize,
+    /// Bytes that may still be kept, by all taps that share it.
+    room: Arc<AtomicUsize>,
     missed: u64,
 }
 
@@ -27,21 +28,30 @@ impl Tap {
     /// A tap for the link of that name, which keeps `limit` bytes at most. `number` is the sensor's, below 2^24.
     #[must_use]
     pub fn new(name: &str, number: u32, limit: usize) -> Self {
-        Self(Arc::new(Mutex::new(Capture { name: name.into(), number, packets: Vec::new(), room: limit, missed: 0 })))
+        Self::within(name, number, Arc::new(AtomicUsize::new(limit)))
+    }
+
+    /// A tap for another link, whose packets count against the same limit.
+    #[must_use]
+    pub fn beside(&self, name: &str, number: u32) -> Self {
+        let room = Arc::clone(&self.lock().room);
+        Self::within(name, number, room)
+    }
+
+    fn within(name: &str, number: u32, room: Arc<AtomicUsize>) -> Self {
+        Self(Arc::new(Mutex::new(Capture { name: name.into(), number, packets: Vec::new(), room, missed: 0 })))
     }
 
     /// Writes down a packet that the sensor sends, or that reaches it, at `now`.
     pub(crate) fn record(&self, packet: &[u8], now: Instant) {
         let mut capture = self.lock();
-        match capture.room.checked_sub(packet.len() + AROUND) {
-            Some(room) if capture.missed == 0 => {
-                capture.room = room;
-                let mut packet = packet.to_vec();
-                readdress(&mut packet, capture.number);
-                capture.packets.push((now, packet));
-            }
-            _ => capture.missed += 1,
+        if !capture.takes(packet.len() + AROUND) {
+            capture.missed += 1;
+            return;
         }
+        let mut packet = packet.to_vec();
+        readdress(&mut packet, capture.number);
+        capture.packets.push((now, packet));
     }
 
     /// Packets that came when the limit was reached; the file has those before.
@@ -52,6 +62,17 @@ impl Tap {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Capture> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Capture {
+    /// True if there is room for so many bytes. Once there is not, there is none for anything: a capture has no holes.
+    fn takes(&self, bytes: usize) -> bool {
+        let taken = self.room.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |room| room.checked_sub(bytes));
+        if taken.is_err() {
+            self.room.store(0, Ordering::Relaxed);
+        }
+        taken.is_ok()
     }
 }
 
@@ -167,5 +188,22 @@ mod tests {
         assert_eq!(too_small.missed(), 3);
         assert!(written(&too_small) == written(&tap(usize::MAX, &[60])));
         assert_eq!(tap(0, &[60]).missed(), 1);
+    }
+
+    fn kept(tap: &Tap) -> (usize, u64) {
+        let capture = tap.lock();
+        (capture.packets.len(), capture.missed)
+    }
+
+    #[test]
+    fn taps_beside_each_other_share_one_limit_and_end_together() {
+        let first = Tap::new("a", 0, 2 * (100 + AROUND));
+        let second = first.beside("b", 1);
+        let alone = Tap::new("c", 2, 100 + AROUND);
+        for tap in [&first, &second, &first, &alone] {
+            tap.record(&[0; 100], Instant::ZERO);
+        }
+        second.record(&[0; 1], Instant::ZERO);
+        assert_eq!([kept(&first), kept(&second), kept(&alone)], [(1, 1), (1, 1), (1, 0)]);
     }
 }

