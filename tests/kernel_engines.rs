@@ -180,13 +180,18 @@ fn ctrl_c_and_kill_leave_no_namespace_and_no_device() {
     }
 }
 
-/// Somebody's own client, unchanged, over real Linux TCP behind a lossy link: its messages arrive, and the wire's cost is told.
+/// Somebody's own client, unchanged, over real Linux TCP behind a lossy link: its messages arrive, the wire's cost is told, and
+/// its packets are written down.
 #[test]
 fn a_client_of_another_house_runs_behind_the_link() {
     let script = "mosquitto_sub -h {host} -p {port} -q 1 -t t -C 20 & sleep 2; \
         for i in $(seq 20); do echo message $i; sleep 0.05; done | mosquitto_pub -h {host} -p {port} -q 1 -t t -l; wait";
+    let scratch = Scratch::new();
+    let pcap = scratch.0.join("out.pcapng");
     let output = squall()
-        .args(["link", "--target", "mosquitto", "--profile", "wifi-congested", "--", "sh", "-c", script])
+        .args(["link", "--target", "mosquitto", "--profile", "wifi-congested", "--pcap"])
+        .arg(&pcap)
+        .args(["--", "sh", "-c", script])
         .output()
         .expect("it starts");
     let (out, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -201,6 +206,9 @@ fn a_client_of_another_house_runs_behind_the_link() {
     let (ours, theirs) = (figures("sent again  "), figures("sent again, the kernels say"));
     assert_eq!(ours[0], theirs[0], "{said}");
     same_but_for_the_loopback(ours[1], Some(theirs[1]));
+    assert!(figures("duplicated").iter().chain(&figures("corrupted")).all(|n| *n == 0), "{said}");
+    // All that the client sent is in it, and most of what came to it.
+    assert!(std::fs::metadata(&pcap).expect("written").len() > figures("IP bytes")[0]);
 }
 
 #[test]

@@ -200,11 +200,14 @@ fn a_foreign_client_behind_a_lossy_link_is_served() {
 #[test]
 fn wrong_arguments_start_nothing() {
     for (arguments, word) in [
-        (["--to", "127.0.0.1:1", "--profile", "nb-iott"], "did you mean \"nb-iot\"?"),
-        (["--to", "192.0.2.1:1883", "--profile", "geo"], "--remote"),
-        (["--to", "nonsense", "--profile", "geo"], "host:port"),
+        ("--to 127.0.0.1:1 --profile nb-iott", "did you mean \"nb-iot\"?"),
+        ("--to 192.0.2.1:1883 --profile geo", "--remote"),
+        ("--to nonsense --profile geo", "host:port"),
+        ("--profile geo --for 1s -- true", "cannot be used with"),
+        ("--profile geo --listen 127.0.0.1:0 -- true", "cannot be used with"),
+        ("--profile geo --remote -- true", "cannot be used with"),
     ] {
-        let output = support::squall().arg("link").args(arguments).output().expect("it starts");
+        let output = support::squall().arg("link").args(arguments.split_whitespace()).output().expect("it starts");
         let text = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.code() == Some(3) && text.contains(word), "{text}");
     }

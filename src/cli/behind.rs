@@ -1,9 +1,10 @@
 //! `squall link --target NAME ... -- COMMAND`: somebody's own client, in a network namespace behind a lossy link to a broker that
 //! squall starts in another. Real kernels speak TCP on both sides.
 
-use super::exit;
 use super::run::signals;
+use super::{exit, link};
 use crate::clock::Clock;
+use crate::link::capture::Tap;
 use crate::link::spec::LinkSpec;
 use crate::link::{Channels, Engine};
 use crate::measure::summary::{Wire, WireCost};
@@ -15,6 +16,7 @@ use crate::target::{Target, TargetError, Wish};
 use crate::time::Duration;
 use std::net::SocketAddr;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
 use std::process::{Child, Command};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -25,6 +27,8 @@ pub(super) struct Behind<'a> {
     pub spec: Arc<LinkSpec>,
     pub seed: u64,
     pub command: &'a [String],
+    /// Where the packets at the client's end are written to.
+    pub pcap: Option<&'a Path>,
 }
 
 /// Runs it; the command's own exit code, or squall's if it could not be started.
@@ -41,7 +45,7 @@ pub(super) fn run(behind: &Behind<'_>) -> u8 {
     }
 }
 
-fn conduct(behind: &Behind<'_>, folder: &std::path::Path) -> Result<u8, TargetError> {
+fn conduct(behind: &Behind<'_>, folder: &Path) -> Result<u8, TargetError> {
     let networks = Networks::make(Engine::Kernel, 1, behind.spec.mtu)
         .map_err(|denied| TargetError::usage(denied.message, denied.mend))?;
     let way = Way::default();
@@ -53,8 +57,13 @@ fn conduct(behind: &Behind<'_>, folder: &std::path::Path) -> Result<u8, TargetEr
         unreachable!("this engine's networks have a TUN device on each side")
     };
     let stream = |way| Stream::named(behind.seed, &["link", "0", way]);
-    let channels = Channels::new(Arc::clone(&behind.spec), stream("up"), stream("down"));
-    let forwarder = Forwarder::start(at_sensors, at_broker, vec![Some(channels)], Clock::start())
+    let mut channels = Channels::new(Arc::clone(&behind.spec), stream("up"), stream("down"));
+    let capture = behind.pcap.map(|file| (file, Tap::new("client", 0, link::CAPTURE)));
+    if let Some((_, tap)) = &capture {
+        channels.capture(tap.clone());
+    }
+    let clock = Clock::start();
+    let forwarder = Forwarder::start(at_sensors, at_broker, vec![Some(channels)], clock)
         .map_err(|e| TargetError::unavailable(format!("the forwarder cannot be started: {e}"), ""))?;
     let stop = signals("stopping the command (again: kill it)");
     let mut child = spawn(behind.command, target.addr, &networks)?;
@@ -65,7 +74,8 @@ fn conduct(behind: &Behind<'_>, folder: &std::path::Path) -> Result<u8, TargetEr
         eprintln!("note: {note}");
     }
     tell(&carried, &counts);
-    Ok(code)
+    let saved = capture.map_or(exit::OK, |(file, tap)| link::save(file, &[tap], clock.wall_origin()));
+    Ok(if code == exit::OK { saved } else { code })
 }
 
 /// Starts the command on the sensors' side; `{host}` and `{port}` in its arguments are the broker's, as are `MQTT_HOST` and
@@ -133,6 +143,8 @@ fn tell(carried: &Carried, counts: &Counts) {
         ("lost", up.lost, down.lost),
         ("dropped by the queue", up.queue_drops, down.queue_drops),
         ("lost in outages", up.outage_drops, down.outage_drops),
+        ("duplicated", up.duplicated, down.duplicated),
+        ("corrupted", up.corrupted, down.corrupted),
     ];
     for (name, up, down) in figures {
         line(name, up.to_string(), down.to_string());

@@ -13,7 +13,7 @@ use crate::scenario::{self, units};
 use crate::time::{Duration, Instant};
 use std::io::Write;
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -24,7 +24,7 @@ pub(super) const CAPTURE: usize = 64 << 20;
 #[derive(clap::Args)]
 pub(super) struct Args {
     /// Where clients connect
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:1884")]
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:1884", conflicts_with = "command")]
     listen: SocketAddr,
     /// Where the broker listens, host:port
     #[arg(long, value_name = "ADDR", required_unless_present = "command", conflicts_with = "command")]
@@ -39,13 +39,13 @@ pub(super) struct Args {
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Stop after this time; otherwise with Ctrl-C or SIGTERM
-    #[arg(long = "for", value_name = "TIME", value_parser = time)]
+    #[arg(long = "for", value_name = "TIME", value_parser = time, conflicts_with = "command")]
     lasts: Option<Duration>,
     /// Write the packets at the clients' end to this pcapng file
     #[arg(long, value_name = "FILE")]
     pcap: Option<PathBuf>,
     /// Allow a broker that is not on this machine
-    #[arg(long)]
+    #[arg(long, conflicts_with = "command")]
     remote: bool,
     /// With COMMAND: the broker that is started at the other end of the link (`squall targets`)
     #[arg(long, default_value = "reference", value_name = "NAME")]
@@ -63,7 +63,10 @@ fn time(text: &str) -> Result<Duration, String> {
 pub(super) fn run(args: &Args) -> u8 {
     let ran = link(args).and_then(|spec| match &args.to {
         Some(to) => Ok(listen(args, spec, broker(args, to)?)),
-        None => Ok(behind::run(&Behind { target: &args.target, spec, seed: args.seed, command: &args.command })),
+        None => {
+            let (target, command, pcap) = (&*args.target, &*args.command, args.pcap.as_deref());
+            Ok(behind::run(&Behind { target, spec, seed: args.seed, command, pcap }))
+        }
     });
     ran.unwrap_or_else(|message| {
         eprint!("{message}");
@@ -145,7 +148,8 @@ fn tell(stats: &Stats) {
     println!("{:<28}{:>14.3}{:>14.3}", "seconds on the air", seconds(&wire.up), seconds(&wire.down));
 }
 
-fn save(file: &PathBuf, taps: &[Tap], epoch: u64) -> u8 {
+/// Writes what was captured; the exit code.
+pub(super) fn save(file: &Path, taps: &[Tap], epoch: u64) -> u8 {
     let written = std::fs::File::create(file).and_then(|f| write_pcapng(taps, epoch, &mut std::io::BufWriter::new(f)));
     if let Err(error) = written {
         eprintln!("squall link: {}: {error}", file.display());
