@@ -10,7 +10,8 @@ pub struct Preset {
     pub name: &'static str,
     /// What it is, in one line.
     pub summary: &'static str,
-    /// Where its numbers come from: (what, value, source).
+    /// Where its numbers come from: (what, value, source). Each number that is not a perfect link's has a row that names it,
+    /// and its source or the word *assumed*.
     pub sources: &'static [(&'static str, &'static str, &'static str)],
     make: fn() -> LinkSpec,
 }
@@ -68,7 +69,7 @@ fn ethernet_like(rate_up: u64, rate_down: u64, delay: u64, jitter: Jitter, loss:
 }
 
 const NB_IOT_SOURCES: &[(&str, &str, &str)] = &[
-    ("rate at best", "62 kbit/s up, 26 kbit/s down, half duplex", "RFC 8376, section 2.1 (peak)"),
+    ("rate at best", "62 kbit/s up, 26 kbit/s down, half duplex", "RFC 8376 (peak)"),
     ("delay", "CE0: 418 ms each way, half of 837 ms round trip", "Ugwuanyi 2021, field study"),
     ("delay", "CE1 and CE2: 800 ms and 2 s each way", "within the 1.6-10 s of RFC 8376; the split is assumed"),
     ("rate", "CE1 a quarter, CE2 a thirtieth of the peak", "assumed (repetitions)"),
@@ -76,7 +77,11 @@ const NB_IOT_SOURCES: &[(&str, &str, &str)] = &[
     ("jitter", "uniform, up to half of the delay", "assumed"),
     ("MTU", "1358", "allowed up to 1600 (RFC 8376); 1358 is the usual network setting, assumed"),
     ("queue", "4096 bytes", "assumed"),
+    ("overhead", "8 bytes a packet for the layers below", "assumed"),
 ];
+
+/// The source of what is the same as in the preset nb-iot.
+const AS_NB_IOT: &str = "see nb-iot";
 
 const PRESETS: &[Preset] = &[
     Preset {
@@ -107,7 +112,7 @@ const PRESETS: &[Preset] = &[
         name: "nb-iot-edrx",
         summary: "nb-iot whose radio sleeps, and listens for 2.56 s every 20.48 s (eDRX)",
         sources: &[
-            ("all but sleep", "as nb-iot", "see there"),
+            ("all but sleep", "as nb-iot", AS_NB_IOT),
             (
                 "eDRX cycle",
                 "20.48 s, window 2.56 s",
@@ -121,7 +126,7 @@ const PRESETS: &[Preset] = &[
         name: "nb-iot-psm",
         summary: "nb-iot whose radio sleeps until the sensor speaks (PSM)",
         sources: &[
-            ("all but sleep", "as nb-iot", "see there"),
+            ("all but sleep", "as nb-iot", AS_NB_IOT),
             ("awake", "10 s after each packet", "assumed (inactivity and active timer T3324)"),
         ],
         make: || asleep(None, Duration::ZERO),
@@ -133,6 +138,8 @@ const PRESETS: &[Preset] = &[
             ("rate", "100 kbit/s each way", "in the field, against 1 Mbit/s peak (vendors' pages)"),
             ("delay", "50 ms each way", "assumed; the 10-15 ms of vendors' pages are optimistic"),
             ("jitter, loss", "normal 10 ms; 0.5 %", "assumed"),
+            ("overhead", "8 bytes a packet for the layers below", "assumed"),
+            ("queue, MTU", "16,384 bytes; 1500", "assumed"),
         ],
         make: || {
             let jitter = Jitter::Normal(ms(10));
@@ -152,11 +159,13 @@ const PRESETS: &[Preset] = &[
             ("delay", "500 ms each way: a round trip over 1 s", "Chakravorty, Cartwright, Pratt 2002"),
             (
                 "queue",
-                "32 KiB: tens of seconds",
+                "32,768 bytes: tens of seconds",
                 "Chakravorty, Cartwright, Pratt 2002 (deep queues); the size is assumed",
             ),
             ("loss", "0.5 %", "assumed (\"losses rare\")"),
             ("jitter", "uniform up to 200 ms", "assumed"),
+            ("overhead", "10 bytes a packet for the layers below", "assumed"),
+            ("MTU", "1500", "assumed"),
         ],
         make: || {
             let jitter = Jitter::Uniform(ms(200));
@@ -180,6 +189,7 @@ const PRESETS: &[Preset] = &[
                 "assumed: 127-byte frames with 81-102 of payload (RFC 4944)",
             ),
             ("delay, jitter, loss", "5 ms, uniform 10 ms, 2 %", "assumed"),
+            ("queue", "2,560 bytes: two packets", "assumed"),
         ],
         make: || {
             let d = || direction(250_000, 48, ms(5), Jitter::Uniform(ms(10)), 0.02, 2_560);
@@ -192,11 +202,13 @@ const PRESETS: &[Preset] = &[
         sources: &[
             ("MTU", "1280", "RFC 7668"),
             (
-                "delay",
+                "delay, jitter",
                 "25 ms, plus up to one connection interval of 50 ms",
                 "RFC 7668 (the interval); its length is assumed",
             ),
-            ("rate, loss", "100 kbit/s; 1 %", "assumed"),
+            ("rate, loss", "100 kbit/s, half duplex; 1 %", "assumed"),
+            ("overhead", "12 bytes a packet for the layers below", "assumed"),
+            ("queue", "2,560 bytes: two packets", "assumed"),
         ],
         make: || {
             let d = || direction(100_000, 12, ms(25), Jitter::Uniform(ms(50)), 0.01, 2_560);
@@ -208,7 +220,8 @@ const PRESETS: &[Preset] = &[
         summary: "The cellular backhaul of a LoRaWAN gateway (its end nodes cannot carry TCP)",
         sources: &[
             ("why", "59-250 byte frames and a 1 % duty cycle leave no room for TCP", "LPWAN overview (RFC 8376)"),
-            ("rate, delay, loss", "1 Mbit/s, 60 ms, normal 15 ms, 1 %", "assumed"),
+            ("rate, delay, jitter, loss", "1 Mbit/s, 60 ms, normal 15 ms, 1 %", "assumed"),
+            ("queue, MTU", "65,536 bytes; 1500", "assumed"),
         ],
         make: || ethernet_like(1_000_000, 1_000_000, 60, Jitter::Normal(ms(15)), 0.01),
     },
@@ -218,6 +231,8 @@ const PRESETS: &[Preset] = &[
         sources: &[
             ("delay", "279 ms a hop, a round trip of 558 ms", "RFC 2488"),
             ("rate, loss", "256 kbit/s up, 1 Mbit/s down; 0.5 %", "assumed"),
+            ("jitter", "uniform up to 5 ms", "assumed"),
+            ("queue, MTU", "65,536 bytes; 1500", "assumed"),
         ],
         make: || ethernet_like(256_000, 1_000_000, 279, Jitter::Uniform(ms(5)), 0.005),
     },
@@ -226,11 +241,13 @@ const PRESETS: &[Preset] = &[
         summary: "Low-orbit satellite",
         sources: &[
             ("delay", "a round trip of 25-50 ms: 15 ms each way and jitter", "arXiv 2601.08439"),
+            ("jitter", "uniform up to 10 ms each way", "assumed, within the round trip above"),
             (
                 "rate, loss",
-                "10 / 50 Mbit/s; bursts: 1 s bad in 15 s, half lost in them",
+                "10 / 50 Mbit/s; bursts: 1 s bad in 15 s, half lost in them; 0.1 % outside",
                 "15 s cycle: arXiv 2601.08439; the rest is assumed",
             ),
+            ("queue, MTU", "65,536 bytes; 1500", "assumed"),
         ],
         make: || {
             let mut spec = ethernet_like(10_000_000, 50_000_000, 15, Jitter::Uniform(ms(10)), 0.0);
@@ -243,7 +260,11 @@ const PRESETS: &[Preset] = &[
     Preset {
         name: "wifi-congested",
         summary: "Congested Wi-Fi",
-        sources: &[("all numbers", "5 Mbit/s, 5 ms, Pareto jitter of mean 20 ms, 3 %, half duplex", "assumed")],
+        sources: &[
+            ("rate, loss", "5 Mbit/s, half duplex; 3 %", "assumed"),
+            ("delay, jitter", "5 ms, Pareto of mean 20 ms", "assumed"),
+            ("queue, MTU", "65,536 bytes; 1500", "assumed"),
+        ],
         make: || {
             let mut spec = ethernet_like(5_000_000, 5_000_000, 5, Jitter::Pareto(ms(20)), 0.03);
             spec.half_duplex = true;
@@ -253,7 +274,11 @@ const PRESETS: &[Preset] = &[
     Preset {
         name: "bursty",
         summary: "A link that is good for 8 s and bad for 2 s, on average",
-        sources: &[("all numbers", "100 kbit/s, 80 ms, normal 20 ms; 0.5 % lost when good, 50 % when bad", "assumed")],
+        sources: &[
+            ("rate, loss", "100 kbit/s; 0.5 % lost when good, 50 % when bad", "assumed"),
+            ("delay, jitter", "80 ms, normal 20 ms", "assumed"),
+            ("queue, MTU", "65,536 bytes; 1500", "assumed"),
+        ],
         make: || {
             let mut spec = ethernet_like(100_000, 100_000, 80, Jitter::Normal(ms(20)), 0.0);
             let loss =
@@ -263,3 +288,69 @@ const PRESETS: &[Preset] = &[
         },
     },
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Row = (&'static str, &'static str, &'static str);
+
+    /// Whatever counts as a source, beside the word *assumed*.
+    const SOURCES: &[&str] = &["RFC ", "IEEE ", "3GPP TS ", "arXiv ", "Ugwuanyi 2021", "Chakravorty, ", "vendors' pages"];
+
+    /// The rows of a preset, with those that it refers to.
+    fn rows(preset: &Preset) -> Vec<Row> {
+        let refers = preset.sources.iter().any(|(_, _, source)| *source == AS_NB_IOT);
+        preset.sources.iter().chain(NB_IOT_SOURCES.iter().filter(|_| refers)).copied().collect()
+    }
+
+    /// What is not as on a perfect link, in the words of the rows; with its number, where a row's value has it as it is.
+    fn settings(spec: &LinkSpec) -> Vec<(&'static str, Option<u32>)> {
+        let mut all = vec![("MTU", Some(u32::from(spec.mtu)))];
+        for d in [&spec.up, &spec.down] {
+            let differs = [
+                ("rate", d.rate.is_some(), None),
+                ("overhead", d.overhead > 0, Some(u32::from(d.overhead))),
+                ("delay", d.delay > Duration::ZERO, None),
+                ("jitter", d.jitter != Jitter::None, None),
+                ("loss", d.loss != Loss::None, None),
+                ("queue", d.queue.is_some(), d.queue),
+            ];
+            all.extend(differs.into_iter().filter(|(_, differs, _)| *differs).map(|(what, _, number)| (what, number)));
+            // Nothing else, or it needs a row, and a line here.
+            let Direction { rate, overhead, delay, jitter, loss, queue, .. } = d.clone();
+            assert_eq!(*d, Direction { rate, overhead, delay, jitter, loss, queue, ..Direction::PERFECT });
+        }
+        all.extend(spec.sleep.map(|_| ("awake", None)));
+        all.extend(spec.sleep.and_then(|s| s.every).map(|_| ("eDRX cycle", None)));
+        assert!(spec.outages.is_empty());
+        all
+    }
+
+    #[test]
+    fn every_number_has_a_row() {
+        for preset in all() {
+            let (rows, spec) = (rows(preset), preset.spec());
+            for (setting, number) in settings(&spec) {
+                let row = rows.iter().find(|(what, _, _)| what.split(", ").any(|w| w == setting));
+                let (_, value, _) = row.unwrap_or_else(|| panic!("{}: no row for {setting}", preset.name));
+                let value = value.replace(',', "");
+                let mut words = value.split(' ').map(|w| w.trim_end_matches([';', ':']));
+                let is_told = number.is_none_or(|n| words.any(|w| w == n.to_string()));
+                assert!(is_told, "{}: {setting} is {number:?}, and its row says {value}", preset.name);
+            }
+            let half = rows.iter().any(|(_, value, _)| value.contains("half duplex"));
+            assert_eq!(half, spec.half_duplex, "{}: half duplex", preset.name);
+        }
+    }
+
+    #[test]
+    fn every_row_names_its_source_or_is_assumed() {
+        for preset in all() {
+            for (what, value, source) in preset.sources {
+                let known = source.contains("assumed") || SOURCES.iter().any(|s| source.contains(s));
+                assert!(known || *source == AS_NB_IOT, "{}: {what} ({value}): {source}", preset.name);
+            }
+        }
+    }
+}
