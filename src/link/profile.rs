@@ -10,8 +10,8 @@ pub struct Preset {
     pub name: &'static str,
     /// What it is, in one line.
     pub summary: &'static str,
-    /// Where its numbers come from: (what, value, source). Each number that is not a perfect link's has a row that names it,
-    /// and its source or the word *assumed*.
+    /// Where its numbers come from: (what, value, source). Each number that is not a perfect link's has a row that names
+    /// it, with its source or the word *assumed*.
     pub sources: &'static [(&'static str, &'static str, &'static str)],
     make: fn() -> LinkSpec,
 }
@@ -296,7 +296,7 @@ mod tests {
     type Row = (&'static str, &'static str, &'static str);
 
     /// Whatever counts as a source, beside the word *assumed*.
-    const SOURCES: &[&str] = &["RFC ", "IEEE ", "3GPP TS ", "arXiv ", "Ugwuanyi 2021", "Chakravorty, ", "vendors' pages"];
+    const SOURCES: &[&str] = &["RFC ", "IEEE ", "3GPP ", "arXiv ", "Ugwuanyi 2021", "Chakravorty, ", "vendors' pages"];
 
     /// The rows of a preset, with those that it refers to.
     fn rows(preset: &Preset) -> Vec<Row> {
@@ -304,7 +304,7 @@ mod tests {
         preset.sources.iter().chain(NB_IOT_SOURCES.iter().filter(|_| refers)).copied().collect()
     }
 
-    /// What is not as on a perfect link, in the words of the rows; with its number, where a row's value has it as it is.
+    /// What is not as on a perfect link, in the rows' words; with its number, where a row's value has it as it is.
     fn settings(spec: &LinkSpec) -> Vec<(&'static str, Option<u32>)> {
         let mut all = vec![("MTU", Some(u32::from(spec.mtu)))];
         for d in [&spec.up, &spec.down] {
