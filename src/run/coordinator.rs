@@ -393,35 +393,41 @@ impl<'a> Conduct<'a> {
             }
             let (result, kind, what, lasted) = match deed {
                 Deed::Kill => (self.target.kill(), FaultKind::BrokerKill, "broker killed".to_owned(), None),
-                Deed::Stop => {
-                    self.target.stop();
-                    (Ok(()), FaultKind::BrokerRestart, "broker stopped".to_owned(), None)
-                }
+                Deed::Stop => (self.target.stop(), FaultKind::BrokerRestart, "broker stopped".to_owned(), None),
                 Deed::Start => {
                     self.starting = Some(now);
                     self.owed_at_restart = self.owed_at_restart.max(Some(self.owed));
                     (self.target.start_again(), FaultKind::BrokerStarted, STARTED_AGAIN.to_owned(), None)
                 }
                 Deed::Pause(t) => (self.target.pause(), FaultKind::BrokerPause, "broker paused".to_owned(), Some(t)),
-                Deed::Resume => {
-                    let _ = self.target.resume();
-                    continue;
-                }
                 Deed::SlowCpu { lasts, runs } => (Ok(()), FaultKind::SlowCpu, stopped_in_turns(runs), Some(lasts)),
-                Deed::Hold => {
-                    let _ = self.target.pause();
+                Deed::Hold | Deed::Resume => {
+                    let done = if deed == Deed::Hold { self.target.pause() } else { self.target.resume() };
+                    if let Err(error) = done {
+                        self.give_up(now, error.message);
+                    }
                     continue;
                 }
                 // Refused before the run: nobody's disk can be slowed from here.
                 Deed::SlowDisk { .. } | Deed::DiskIsWell => continue,
             };
-            if let Err(error) = result {
-                self.died = Some(error.message);
+            match result {
+                Err(error) if deed == Deed::Start => self.died = Some(error.message),
+                Err(error) => return self.give_up(now, error.message),
+                Ok(()) => {}
             }
             let fault = FaultMark { at: now, lasted, what, kind };
             let _ = self.messages.send(Message::Fault(fault.clone()));
             self.faults.push(fault);
         }
+    }
+
+    /// What was to be done to the broker could not be: from here on this is not the run that was asked for.
+    fn give_up(&mut self, now: Instant, why: String) {
+        let _ = self.target.resume(); // some of its processes may have been stopped
+        self.to_do.clear();
+        self.partial.get_or_insert(why);
+        self.drain_from = self.drain_from.min(now);
     }
 
     /// Notices that a broker that was started again answers, or does not in time.

@@ -123,6 +123,21 @@ impl Runtime {
         (pid > 0).then_some(pid)
     }
 
+    /// Signals a container whose processes this user may not signal. `kill` reaches its first process alone, with which all end;
+    /// what is to stop and go on again is frozen, all of it.
+    ///
+    /// # Errors
+    /// If the runtime refuses too: its words.
+    pub fn signal(&self, container: &str, signal: i32) -> Result<(), String> {
+        let name = resources::signal_name(signal);
+        let words = match signal {
+            libc::SIGSTOP => vec!["pause", container],
+            libc::SIGCONT => vec!["unpause", container],
+            _ => vec!["kill", "--signal", name.as_str(), container],
+        };
+        self.ask(&words).map(drop)
+    }
+
     /// Removes a container, whatever it does; one that is gone already is removed.
     ///
     /// # Errors
@@ -222,4 +237,24 @@ pub fn processes(root: u32) -> Vec<u32> {
     let mut all = vec![root];
     all.extend(resources::below(root));
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pause_freezes_a_container_and_other_signals_go_to_its_first_process() {
+        let signals = [
+            (libc::SIGSTOP, "pause it"),
+            (libc::SIGCONT, "unpause it"),
+            (libc::SIGKILL, "kill --signal KILL it"),
+            (libc::SIGTERM, "kill --signal TERM it"),
+        ];
+        for (signal, words) in signals {
+            let test = format!("test \"$*\" = '{words}'");
+            let runtime = Runtime(["sh", "-c", test.as_str(), "sh"].map(str::to_owned).to_vec());
+            assert_eq!(runtime.signal("it", signal), Ok(()), "{words}");
+        }
+    }
 }

@@ -99,7 +99,8 @@ fn kill_all() {
             return;
         }
         for pid in below {
-            resources::signal(pid, libc::SIGKILL);
+            // One that may not be killed is met again at the next look, until the looks are over.
+            let _ = resources::signal(pid, libc::SIGKILL);
         }
         super::ready::pause(crate::time::Duration::from_millis(10));
     }

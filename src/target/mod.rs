@@ -231,28 +231,25 @@ impl Target {
     /// Stops its process tree for a while (SIGSTOP).
     ///
     /// # Errors
-    /// If squall did not start it.
+    /// If squall did not start it, or may not signal it.
     pub fn pause(&mut self) -> Result<(), TargetError> {
-        self.process()?.signal_tree(libc::SIGSTOP);
-        Ok(())
+        self.process()?.signal_tree(libc::SIGSTOP)
     }
 
     /// Lets it go on (SIGCONT).
     ///
     /// # Errors
-    /// If squall did not start it.
+    /// If squall did not start it, or may not signal it.
     pub fn resume(&mut self) -> Result<(), TargetError> {
-        self.process()?.signal_tree(libc::SIGCONT);
-        Ok(())
+        self.process()?.signal_tree(libc::SIGCONT)
     }
 
     /// kill -9.
     ///
     /// # Errors
-    /// If squall did not start it.
+    /// If squall did not start it, or it may live on.
     pub fn kill(&mut self) -> Result<(), TargetError> {
-        self.process()?.kill();
-        Ok(())
+        self.process()?.kill()
     }
 
     /// Starts it again, with the same data, on the same port; [`Self::answers`] tells when it is ready.
@@ -278,10 +275,11 @@ impl Target {
     }
 
     /// Stops it by its own signal, and kills it if it does not go; it can be started again.
-    pub fn stop(&mut self) {
-        if let Some(launched) = &mut self.launched {
-            launched.stop();
-        }
+    ///
+    /// # Errors
+    /// If it may live on.
+    pub fn stop(&mut self) -> Result<(), TargetError> {
+        self.launched.as_mut().map_or(Ok(()), Launched::stop)
     }
 
     /// Stops it for good. What happened to its process that people should know, such as that it had to be killed, or that its

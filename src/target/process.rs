@@ -212,7 +212,7 @@ impl Launched {
             }
             let mend = self.end_of_log();
             let port = self.addr().port();
-            self.kill();
+            self.kill_or_note();
             let name = &self.manifest.name;
             let within = format!("{name} does not answer on port {port} within {limit:?}: {why}");
             return Err(TargetError::unavailable(within, mend));
@@ -227,7 +227,7 @@ impl Launched {
         let look = || Ok(resources::listener_is_of(&processes, port));
         if self.container.is_none() && within(self.namespace.as_deref(), look) == Ok(Some(false)) {
             let holder = resources::holder(port);
-            self.kill();
+            self.kill_or_note();
             return Err(TargetError::unavailable(format!("address already in use: port {port} is {holder}"), ""));
         }
         Ok(())
@@ -295,7 +295,7 @@ impl Launched {
         if self.hidden().is_none() {
             return Ok(false);
         }
-        self.kill();
+        self.kill_or_note();
         let Some(container) = &mut self.container else { return Ok(false) };
         if let Err(why) = container.runtime.remove(&container.name) {
             return Err(TargetError::unavailable(why, ""));
@@ -359,7 +359,7 @@ impl Launched {
         if self.expected_end {
             return None;
         }
-        self.kill();
+        self.kill_or_note();
         let how = status.map_or_else(|| "it ended".to_owned(), ending);
         Some(format!("{how}; {}", self.end_of_log()))
     }
@@ -375,22 +375,63 @@ impl Launched {
     }
 
     /// Sends a signal to every process of the broker.
-    pub fn signal_tree(&mut self, signal: i32) {
-        for pid in self.processes() {
-            resources::signal(pid, signal);
+    ///
+    /// # Errors
+    /// If some may not be signalled, by their container's runtime neither.
+    pub fn signal_tree(&mut self, signal: i32) -> Result<(), TargetError> {
+        let processes = self.processes();
+        self.signal(&processes, signal)
+    }
+
+    fn signal(&mut self, processes: &[u32], signal: i32) -> Result<(), TargetError> {
+        let sent = processes.iter().map(|pid| resources::signal(*pid, signal));
+        // All are signalled, whatever came of the first.
+        let refused: Vec<std::io::Error> = sent.filter_map(Result::err).collect();
+        let Some(refused) = refused.first() else { return Ok(()) };
+        let (name, signal_name) = (&self.manifest.name, resources::signal_name(signal));
+        let mut why = format!("{name} could not be sent SIG{signal_name}: {refused}");
+        if let Some(container) = &self.container {
+            match container.runtime.signal(&container.name, signal) {
+                Ok(()) => {
+                    let note = format!("{name}'s processes are another user's: its container's runtime signals them");
+                    if !self.notes.contains(&note) {
+                        self.notes.push(note);
+                    }
+                    return Ok(());
+                }
+                Err(words) => why = format!("{why}; {}: {words}", container.runtime.words().join(" ")),
+            }
         }
+        Err(TargetError::unavailable(why, "its processes are another user's: run squall as that user, or as root"))
     }
 
     /// kill -9 of every process of the broker; its data stay.
-    pub fn kill(&mut self) {
+    ///
+    /// # Errors
+    /// If it may live on: whoever answers later was not killed.
+    pub fn kill(&mut self) -> Result<(), TargetError> {
         self.expected_end = true;
-        self.signal_tree(libc::SIGKILL);
-        if self.container.is_some() {
+        // A container ends with its first process, and the others may be another user's.
+        let processes = if self.container.is_some() { self.heads() } else { self.processes() };
+        let mut killed = self.signal(&processes, libc::SIGKILL);
+        if self.container.is_some() && killed.is_ok() {
             // The runtime notes the container's end before it can be started again.
-            self.wait_until(RUNTIME, |this| this.minder.as_ref().is_none_or(|m| m.below().is_empty()));
+            let ended = self.wait_until(RUNTIME, |this| this.minder.as_ref().is_none_or(|m| m.below().is_empty()));
+            let runs = |c: &Container| c.runtime.pid_of(&c.name).is_some();
+            if !ended && self.container.as_ref().is_some_and(runs) {
+                let message = format!("{} did not end within {RUNTIME:?} of SIGKILL", self.manifest.name);
+                killed = Err(TargetError::unavailable(message, ""));
+            }
         }
         if let Some(minder) = self.minder.take() {
             minder.end();
+        }
+        killed
+    }
+
+    fn kill_or_note(&mut self) {
+        if let Err(error) = self.kill() {
+            self.notes.push(error.message);
         }
     }
 
@@ -424,27 +465,33 @@ impl Launched {
     }
 
     /// Stops it by its own signal, and kills it if it does not go.
-    pub fn stop(&mut self) {
+    ///
+    /// # Errors
+    /// As [`Self::kill`].
+    pub fn stop(&mut self) -> Result<(), TargetError> {
         self.expected_end = true;
-        self.signal_tree(libc::SIGCONT);
+        // A runtime refuses this to a container that is not paused.
+        let _ = self.signal_tree(libc::SIGCONT);
         let (name, signal) = (self.manifest.name.clone(), self.manifest.launch.stop_signal);
-        for pid in self.heads() {
-            resources::signal(pid, signal.number());
-        }
+        let heads = self.heads();
         let patience = self.manifest.launch.stop_within;
-        if !self.wait_until(patience, Self::has_ended) {
+        if let Err(error) = self.signal(&heads, signal.number()) {
+            self.notes.push(format!("{}; it was killed", error.message));
+        } else if !self.wait_until(patience, Self::has_ended) {
             self.notes.push(format!("{name} did not stop within {patience:?} of SIG{}, and was killed", signal.name()));
         } else if !self.wait_until(LEAVING, |this| this.processes().is_empty()) {
             let left: Vec<String> = self.processes().into_iter().map(resources::name).collect();
             self.notes.push(format!("{name} left {} running, which was killed", left.join(", ")));
         }
-        self.kill();
+        self.kill()
     }
 
     /// Stops it for good: its container, if it has one, is removed.
     pub fn end(&mut self) {
-        if self.minder.is_some() {
-            self.stop();
+        if self.minder.is_some()
+            && let Err(error) = self.stop()
+        {
+            self.notes.push(error.message);
         }
         if let Some(container) = self.container.as_mut().filter(|c| c.exists) {
             container.exists = false;

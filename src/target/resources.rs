@@ -4,6 +4,7 @@ use crate::measure::summary::ResourceSample;
 use crate::time::{Duration, Instant};
 use std::collections::BTreeMap;
 use std::fs;
+use std::io;
 
 /// Fields of /proc/PID/stat after the name, from field 3 on.
 fn stat(pid: u32) -> Option<Vec<String>> {
@@ -57,14 +58,34 @@ pub fn name(pid: u32) -> String {
     name.trim_end().to_owned()
 }
 
-/// Sends a signal to a process.
-pub fn signal(pid: u32, signal: i32) {
-    if let Ok(pid) = i32::try_from(pid) {
-        // SAFETY: kill takes numbers only.
-        unsafe {
-            libc::kill(pid, signal);
-        }
+/// Sends a signal to a process; one that is gone needs none.
+///
+/// # Errors
+/// If it was not sent, as where this user may not.
+pub fn signal(pid: u32, signal: i32) -> io::Result<()> {
+    let Ok(pid) = i32::try_from(pid) else { return Ok(()) };
+    // SAFETY: kill takes numbers only.
+    if unsafe { libc::kill(pid, signal) } == 0 {
+        return Ok(());
     }
+    let error = io::Error::last_os_error();
+    if error.raw_os_error() == Some(libc::ESRCH) { Ok(()) } else { Err(error) }
+}
+
+/// A signal's name without SIG, of those that are sent to brokers; else its number.
+#[must_use]
+pub fn signal_name(signal: i32) -> String {
+    let name = match signal {
+        libc::SIGKILL => "KILL",
+        libc::SIGSTOP => "STOP",
+        libc::SIGCONT => "CONT",
+        libc::SIGTERM => "TERM",
+        libc::SIGINT => "INT",
+        libc::SIGQUIT => "QUIT",
+        libc::SIGHUP => "HUP",
+        other => return other.to_string(),
+    };
+    name.to_owned()
 }
 
 /// What these processes use now, with what their ended children used; none if there are none.
@@ -167,4 +188,18 @@ fn holds(pid: u32, inodes: &[String]) -> Option<bool> {
     let entries = fs::read_dir(format!("/proc/{pid}/fd")).ok()?;
     let mut links = entries.filter_map(Result::ok).filter_map(|e| fs::read_link(e.path()).ok());
     Some(links.any(|l| inodes.iter().any(|i| l.as_os_str() == i.as_str())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+
+    #[test]
+    fn a_process_that_is_gone_needs_no_signal() {
+        let mut child = Command::new("sleep").arg("60").spawn().expect("it starts");
+        assert!(signal(child.id(), libc::SIGKILL).is_ok());
+        child.wait().expect("it ends");
+        assert!(signal(child.id(), libc::SIGKILL).is_ok());
+    }
 }
