@@ -67,6 +67,33 @@ fn two_brokers_stand_side_by_side() {
     assert!(json["conditions"]["cores"].as_str().is_some_and(|c| c.contains("broker on cores 0")));
 }
 
+/// A broker that does not survive its warm-up is no broker whose figures count: nothing of it is measured, and it is said how it died.
+#[test]
+fn a_broker_that_dies_in_its_warm_up_is_not_measured() {
+    let scratch = Scratch::new();
+    let file = scratch.file("s.toml", SHORT);
+    std::fs::create_dir(scratch.0.join("it")).expect("a folder");
+    let script = "{squall} broker --listen 127.0.0.1:{port} & sleep 2; kill $!; exit 3";
+    let manifest = format!(
+        "name = \"it\"\nabout = \"a broker that does not last\"\n[launch]\nprogram = \"sh\"\n\
+         args = [\"-c\", \"{script}\"]\nready_within = \"10 s\"\nstop_within = \"1 s\"\n"
+    );
+    scratch.file("it/broker.toml", &manifest);
+    let out = squall()
+        .env("SQUALL_BROKERS", &scratch.0)
+        .args(["compare", "--repeat", "1", "--warm-up", "20 s", "--targets", "it"])
+        .arg(&file)
+        .arg("--out")
+        .arg(&scratch.0)
+        .output()
+        .expect("it starts");
+    let stderr = String::from_utf8_lossy(&out.stderr);
+    assert_eq!(out.status.code(), Some(4), "{stderr}");
+    assert!(stderr.contains("the broker died in the warm-up: it ended with code 3"), "{stderr}");
+    let own = scratch.0.join("s-compared-1/it-1");
+    assert!(own.is_dir() && !own.join("broker-data").exists(), "{stderr}");
+}
+
 #[test]
 fn mistakes_are_told_all_at_once_and_nothing_is_started() {
     let scratch = Scratch::new();

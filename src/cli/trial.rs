@@ -75,11 +75,23 @@ pub(super) struct Common<'a> {
     pub stop: &'a AtomicU8,
 }
 
+/// What is said of a broker that did not survive its warm-up: at that load it gave, unlike one that could not be had.
+pub(super) const DIED_IN_WARM_UP: &str = "the broker died in the warm-up";
+
+/// Takes away what only the broker needed, however a trial ends.
+struct Tidy<'a>(&'a Path);
+
+impl Drop for Tidy<'_> {
+    fn drop(&mut self) {
+        Target::tidy(self.0);
+    }
+}
+
 /// One run: on a broker that is started for it alone (or at its address), warmed up, measured, stopped; its own report is
 /// written to `folder`.
 ///
 /// # Errors
-/// Why the broker could not be had, and the exit code that says so.
+/// Why the broker could not be had, or that its warm-up killed it, and the exit code that says so.
 pub(super) fn conduct(
     common: &Common<'_>,
     scenario: &Scenario,
@@ -101,6 +113,7 @@ pub(super) fn conduct(
     let load = format!("about {:.0} messages, {:.0} a second, from {} clients", load.messages, load.rate, load.clients);
     let way = args.way.way(transports(scenario));
     let wish = Wish { target: named, remote: args.remote, load: &load, defects: &[], folder, way: &way };
+    let tidy = Tidy(folder); // when the target is dropped
     let mut target = Target::prepare_in(&wish, networks(scenario, 0).map_err(say)?).map_err(say)?;
     let congestion = target.networks.as_ref().map_or_else(String::new, |n| n.congestion.clone());
     let cores = cores.as_ref().map(|split| split.harness.clone());
@@ -112,15 +125,21 @@ pub(super) fn conduct(
         display.clear();
         outcome.map_err(say)
     };
+    let mut before = Vec::new();
     if !args.warm_up.is_zero() {
-        run(&warming(scenario, args.warm_up), true)?;
+        let warmed = run(&warming(scenario, args.warm_up), true)?;
+        if let Some(how) = warmed.died {
+            return Err((format!("{DIED_IN_WARM_UP}: {how}"), exit::TARGET));
+        }
+        before.extend(warmed.notes.iter().map(|note| format!("in the warm-up: {note}")));
     }
     let started = Clock::wall_nanos() / 1_000_000_000;
     let mut outcome = run(scenario, false)?;
+    outcome.notes.splice(..0, before);
     outcome.notes.extend(args.way.notes());
     outcome.notes.extend(target.note.clone());
     outcome.notes.extend(target.end());
-    Target::tidy(folder);
+    drop(tidy);
     let story = Story {
         file: &args.file,
         scenario,
