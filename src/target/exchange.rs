@@ -17,6 +17,8 @@ use std::io::{Read, Write};
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long nothing must come until a backlog counts as delivered (assumed).
 const QUIET: Duration = Duration::from_secs(2);
+/// The longest wait until what may be lost is out of play (assumed: nobody wants to wait longer for one broker).
+const LONGEST_WAIT: Duration = Duration::from_secs(20);
 /// What makes this process's clients and topics its own.
 fn mark() -> u32 {
     std::process::id() % 100_000
@@ -252,6 +254,8 @@ pub struct Owed {
     pub session_present: bool,
     /// What the broker declares.
     pub declared: Durability,
+    /// All of it was younger at the kill than what is declared to survive.
+    pub all_younger: bool,
     /// What did not come about at once, and why: `the subscriber: ...`.
     pub tried_again: Vec<String>,
 }
@@ -261,6 +265,7 @@ impl Owed {
     #[must_use]
     pub fn keeps_its_word(&self) -> bool {
         let kept = match self.declared {
+            Durability::Within(_) if self.all_younger => true,
             Durability::Always | Durability::Within(_) => self.came_back == self.owed && self.session_present,
             Durability::None | Durability::Unknown => true,
         };
@@ -270,11 +275,12 @@ impl Owed {
 
 impl fmt::Display for Owed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { qos, owed, came_back, copies, session_present, declared, tried_again } = self;
+        let Self { qos, owed, came_back, copies, session_present, declared, all_younger, tried_again } = self;
+        let younger = if *all_younger { ", and all of these are younger" } else { "" };
         let declared = match declared {
             Durability::Unknown => "nothing is declared".to_owned(),
             Durability::None => "declared: nothing survives".to_owned(),
-            Durability::Within(time) => format!("declared: all but the last {time:?} survives"),
+            Durability::Within(time) => format!("declared: all but the last {time:?} survives{younger}"),
             Durability::Always => "declared: whatever was acknowledged survives".to_owned(),
         };
         let session = u8::from(*session_present);
@@ -321,9 +327,8 @@ pub fn kill_with_owed(target: &mut Target, count: u16) -> Result<Owed, TargetErr
     }
     publisher.leave();
     let declared = target.promises.durability;
-    if let Durability::Within(time) = declared {
-        ready::pause(time * 2); // what may be lost must not be in play
-    }
+    let wait = out_of_play(declared);
+    ready::pause(wait.unwrap_or_default());
     target.kill()?;
     target.start_again()?;
     wait_until_it_answers(target)?;
@@ -332,7 +337,16 @@ pub fn kill_with_owed(target: &mut Target, count: u16) -> Result<Owed, TargetErr
     let session_present = client.session_present;
     let (first, copies) = collect(&mut client, usize::from(count));
     client.leave();
-    Ok(Owed { qos, owed: usize::from(count), came_back: first, copies, session_present, declared, tried_again })
+    let (owed, all_younger) = (usize::from(count), wait.is_none());
+    Ok(Owed { qos, owed, came_back: first, copies, session_present, declared, all_younger, tried_again })
+}
+
+/// How long to wait until what may be lost is not in play any more; none: longer than anybody wants to.
+fn out_of_play(declared: Durability) -> Option<Duration> {
+    match declared {
+        Durability::Within(time) => time.checked_mul(2).filter(|wait| *wait <= LONGEST_WAIT),
+        Durability::Unknown | Durability::None | Durability::Always => Some(Duration::ZERO),
+    }
 }
 
 fn wait_until_it_answers(target: &mut Target) -> Result<(), TargetError> {
@@ -380,11 +394,32 @@ mod tests {
             copies: 0,
             session_present: true,
             declared: Durability::Always,
+            all_younger: false,
             tried_again: Vec::new(),
         };
         assert!(owed.to_string().ends_with("whatever was acknowledged survives"), "{owed}");
         owed.tried_again = vec!["the subscriber: it closed".into(), "the subscriber's return: no answer".into()];
         let told = "; not at once: the subscriber: it closed; not at once: the subscriber's return: no answer";
         assert!(owed.to_string().ends_with(told), "{owed}");
+    }
+
+    #[test]
+    fn what_is_too_young_to_be_kept_is_not_waited_for_and_not_blamed() {
+        assert_eq!(out_of_play(Durability::Within(Duration::from_secs(10))), Some(Duration::from_secs(20)));
+        assert_eq!(out_of_play(Durability::Within(Duration::from_secs(11))), None);
+        assert_eq!(out_of_play(Durability::Within(Duration::MAX)), None);
+        let mut owed = Owed {
+            qos: 1,
+            owed: 100,
+            came_back: 0,
+            copies: 0,
+            session_present: false,
+            declared: Durability::Within(Duration::from_secs(1800)),
+            all_younger: true,
+            tried_again: Vec::new(),
+        };
+        assert!(owed.keeps_its_word() && owed.to_string().ends_with("and all of these are younger"), "{owed}");
+        owed.all_younger = false;
+        assert!(!owed.keeps_its_word() && !owed.to_string().contains("younger"), "{owed}");
     }
 }
