@@ -325,3 +325,31 @@ fn a_reader_that_goes_away_is_no_bug() {
     let output = child.wait_with_output().expect("ours");
     assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(141), ""));
 }
+
+/// What a build makes may be there before its last command has done its work: until then nothing is installed.
+#[test]
+fn a_build_that_failed_halfway_is_missing_and_is_run_again() {
+    let brokers = Brokers::with("");
+    let ready = brokers.scratch.0.join("ready");
+    brokers.write(&format!(
+        "name = \"it\"\nabout = \"built in two steps\"\n[install]\n\
+         build = [[\"touch\", \"made\"], [\"test\", \"-e\", \"{}\"]]\ncreates = [\"made\"]\n[launch]\nprogram = \"sh\"\n\
+         ready_within = \"10 s\"\nstop_within = \"1 s\"\n",
+        ready.display()
+    ));
+    let squall = |arguments: &[&str]| {
+        let mut command = brokers.command();
+        command.env("SQUALL_CACHE", brokers.scratch.0.join("cache")).args(arguments);
+        said(&command.output().expect("it starts"))
+    };
+    let (code, text) = squall(&["targets", "install", "it"]);
+    assert!(code == 4 && text.contains("test failed"), "{code} {text}");
+    let state = || squall(&["targets"]).1.lines().find(|l| l.starts_with("it ")).unwrap_or_default().to_owned();
+    assert!(state().contains("missing: the rest of its build, which came to no end"), "{}", state());
+    let (code, text) = squall(&["targets", "check", "it"]);
+    assert!(code == 4 && text.contains("it is not installed"), "{code} {text}");
+    fs::write(&ready, "").expect("writable");
+    let (code, text) = squall(&["targets", "install", "it"]);
+    assert!(code == 0 && text.contains("it: touch made"), "{code} {text}");
+    assert!(state().ends_with(" installed"), "{}", state());
+}

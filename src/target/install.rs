@@ -11,6 +11,8 @@ use std::process::{Command, Stdio};
 
 /// Where system programs are that an ordinary user's PATH may lack.
 const SYSTEM: [&str; 4] = ["/usr/local/sbin", "/usr/sbin", "/sbin", "/opt/homebrew/sbin"];
+/// In the folder of a build, from its beginning until its last command has done its work.
+const UNFINISHED: &str = ".squall-unfinished";
 /// Debian's own switch against services that are started by an installation.
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 
@@ -48,6 +50,13 @@ pub fn cache(manifest: &Manifest) -> PathBuf {
     }
     hash.update(format!("{:?}", manifest.install).as_bytes());
     cache_root().join("brokers").join(format!("{}-{:08x}", manifest.name, hash.finalize()))
+}
+
+/// Whether a build was begun and came to no end. What was built before squall took note of that, or an image that came from elsewhere,
+/// has nothing that says so.
+#[must_use]
+pub fn is_half_built(manifest: &Manifest) -> bool {
+    !manifest.install.build.is_empty() && cache(manifest).join(UNFINISHED).exists()
 }
 
 /// Installs what is missing.
@@ -149,6 +158,8 @@ fn build(manifest: &Manifest) -> Result<(), TargetError> {
         TargetError::unavailable(format!("{} cannot be written: {e}", folder.display()), "set SQUALL_CACHE")
     };
     forget_older(manifest, &folder);
+    fs::create_dir_all(&folder).map_err(trouble)?;
+    fs::write(folder.join(UNFINISHED), "").map_err(trouble)?;
     for (path, content) in manifest.folder.files().map_err(trouble)? {
         let path = folder.join(path);
         fs::create_dir_all(path.parent().unwrap_or(&folder)).map_err(trouble)?;
@@ -163,7 +174,7 @@ fn build(manifest: &Manifest) -> Result<(), TargetError> {
             run().map_err(|why| TargetError::unavailable(format!("{}: {why}", manifest.name), "see above"))?;
         }
     }
-    Ok(())
+    fs::remove_file(folder.join(UNFINISHED)).map_err(trouble)
 }
 
 /// One command of a build.

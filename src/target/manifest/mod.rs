@@ -234,6 +234,9 @@ impl Manifest {
         let mut missing: Vec<String> = programs.cloned().collect();
         let cache = install::cache(self);
         missing.extend(self.install.creates.iter().filter(|f| !cache.join(f).exists()).map(|f| format!("its {f}")));
+        if install::is_half_built(self) {
+            missing.push("the rest of its build, which came to no end".into());
+        }
         match &self.launch.what {
             What::Image { name, .. } => match Runtime::find() {
                 Ok(runtime) if !runtime.has_image(name) => missing.push(format!("the image {name}")),
