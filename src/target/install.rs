@@ -13,8 +13,24 @@ use std::process::{Command, Stdio};
 const SYSTEM: [&str; 4] = ["/usr/local/sbin", "/usr/sbin", "/sbin", "/opt/homebrew/sbin"];
 /// In the folder of a build, from its beginning until its last command has done its work.
 const UNFINISHED: &str = ".squall-unfinished";
-/// Debian's own switch against services that are started by an installation.
+/// Debian's own switch against services that are started by an installation: squall starts what it tests.
 const POLICY: &str = "/usr/sbin/policy-rc.d";
+/// Installs packages, as root, with that switch in place, and takes it away however this ends, unless it was there before. One shell
+/// does all of it, for it outlives squall where a Ctrl-C ends both. The list of packages may be old: it is fetched anew only then, and
+/// once more if the network fails.
+const PACKAGES: &str = r#"
+policy=$1
+shift
+if [ ! -e "$policy" ]; then
+    trap 'rm -f "$policy"' EXIT
+    trap 'exit 130' HUP INT TERM
+    printf '#!/bin/sh\nexit 101\n' > "$policy" && chmod 755 "$policy"
+fi
+export DEBIAN_FRONTEND=noninteractive
+get() { apt-get -q install -y --no-install-recommends "$@"; }
+get "$@" || { apt-get -q update && { get "$@" || get "$@"; }; }
+exit $?
+"#;
 
 /// A program by name or path; none if it is not there.
 #[must_use]
@@ -116,40 +132,12 @@ fn packages(names: &[&str]) -> Result<(), TargetError> {
         let message = format!("this is no Debian: {} must be installed by hand", names.join(", "));
         return Err(TargetError::unavailable(message, "the manifest names Debian's packages"));
     }
-    let apt = |arguments: &[&str]| {
-        let mut command = as_root("env");
-        command.args(["DEBIAN_FRONTEND=noninteractive", "apt-get", "-q"]).args(arguments);
-        command.stdin(Stdio::null()).status().is_ok_and(|s| s.success())
-    };
-    let mut arguments = vec!["install", "-y", "--no-install-recommends"];
-    arguments.extend(names);
-    let _quiet = NoServices::begin();
-    // The list of packages may be old: it is fetched anew only then, and once more if the network fails.
-    if apt(&arguments) || (apt(&["update"]) && (apt(&arguments) || apt(&arguments))) {
+    let mut shell = as_root("sh");
+    shell.args(["-c", PACKAGES, "sh", POLICY]).args(names).stdin(Stdio::null());
+    if shell.status().is_ok_and(|s| s.success()) {
         return Ok(());
     }
     Err(TargetError::unavailable(format!("apt-get could not install {}", names.join(" ")), "see its messages above"))
-}
-
-/// Keeps Debian's packages from starting their own services, for as long as it lives: squall starts what it tests.
-struct NoServices(bool);
-
-impl NoServices {
-    fn begin() -> Self {
-        if Path::new(POLICY).exists() {
-            return Self(false);
-        }
-        let script = format!("printf '#!/bin/sh\\nexit 101\\n' > {POLICY} && chmod 755 {POLICY}");
-        Self(as_root("sh").args(["-c", &script]).status().is_ok_and(|s| s.success()))
-    }
-}
-
-impl Drop for NoServices {
-    fn drop(&mut self) {
-        if self.0 {
-            let _ = as_root("rm").args(["-f", POLICY]).status();
-        }
-    }
 }
 
 fn build(manifest: &Manifest) -> Result<(), TargetError> {
@@ -213,5 +201,36 @@ fn forget_older(manifest: &Manifest, folder: &Path) {
         if is_hash && entry.path() != folder {
             let _ = fs::remove_dir_all(entry.path());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    /// Runs the script with an apt-get that shows what the switch says, and then signals the shell above it.
+    fn interrupted(folder: &Path) -> Option<i32> {
+        fs::create_dir_all(folder).expect("writable");
+        let apt = folder.join("apt-get");
+        fs::write(&apt, "#!/bin/sh\ncat policy > seen\nkill -TERM $PPID\nexit 1\n").expect("writable");
+        fs::set_permissions(&apt, fs::Permissions::from_mode(0o755)).expect("ours");
+        let path = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap_or_default());
+        let mut shell = Command::new("sh");
+        shell.args(["-c", PACKAGES, "sh", "policy", "a-package"]).current_dir(folder).env("PATH", path);
+        shell.status().expect("it starts").code()
+    }
+
+    #[test]
+    fn an_interrupted_installation_leaves_no_switch_and_keeps_one_that_was_there() {
+        let folder = std::env::temp_dir().join(format!("squall-packages-{}", std::process::id()));
+        let read = |name: &str| fs::read_to_string(folder.join(name)).ok();
+        assert_eq!(interrupted(&folder), Some(130));
+        assert_eq!(read("seen").as_deref(), Some("#!/bin/sh\nexit 101\n"));
+        assert_eq!(read("policy"), None);
+        fs::write(folder.join("policy"), "mine").expect("writable");
+        interrupted(&folder);
+        assert_eq!((read("seen").as_deref(), read("policy").as_deref()), (Some("mine"), Some("mine")));
+        fs::remove_dir_all(&folder).expect("ours");
     }
 }
