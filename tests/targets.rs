@@ -141,6 +141,18 @@ fn what_did_not_come_about_at_once_is_told() {
     assert!(text.contains("QoS 2: delivered at 2, not at once: reserved flags"), "{text}");
 }
 
+/// A QoS that is declared and not granted is no success, and one that is not declared is no failure.
+#[test]
+fn the_highest_qos_is_held_against_the_one_that_is_declared() {
+    for (declared, expected) in [(2, 1), (1, 0)] {
+        let text = script(&format!("exec {BROKER} --max-qos 1"));
+        let brokers = Brokers::with(&format!("{text}\n[declares]\nmax_qos = {declared}"));
+        let (code, text) = brokers.check();
+        assert_eq!(code, expected, "{text}");
+        assert!(text.contains("QoS 2: granted 1, delivered at 1"), "{text}");
+    }
+}
+
 #[test]
 fn a_broker_that_never_answers_is_given_up_with_the_end_of_its_log() {
     let brokers = Brokers::with(&script("echo I am thinking; sleep 600").replace("10 s", "300 ms"));

@@ -98,8 +98,12 @@ fn check_in(folder: &Path, name: &str, kill: bool, way: &Way) -> Result<u8, Targ
     let mut held = true;
     for qos in 0..=2 {
         let result = exchange::exchange(&target, qos);
-        held &= result.is_ok() || target.promises.max_qos.is_some_and(|most| qos > most);
-        println!("  QoS {qos}: {}", result.unwrap_or_else(|why| format!("failed: {why}")));
+        let highest = target.promises.max_qos;
+        held &= match &result {
+            Ok(exchanged) => exchanged.keeps_its_word(qos, highest),
+            Err(_) => highest.is_some_and(|highest| qos > highest),
+        };
+        println!("  QoS {qos}: {}", result.map_or_else(|why| format!("failed: {why}"), |exchanged| exchanged.words));
     }
     if kill {
         let owed = exchange::kill_with_owed(&mut target, 100)?;

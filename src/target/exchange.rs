@@ -194,17 +194,37 @@ fn id(number: u16) -> PacketId {
     PacketId::new(number).expect("numbers from 1")
 }
 
-/// Sends one message through the broker; what came, in words. A broker that closes a connection may have a second and a third try, as
+/// What came of one message.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Exchanged {
+    /// The QoS that the subscription was granted.
+    pub granted: u8,
+    /// The QoS that the message was delivered at.
+    pub delivered: u8,
+    /// What came, in words.
+    pub words: String,
+}
+
+impl Exchanged {
+    /// Whether a subscription and a message of this QoS got it, or the highest that is declared; where none is, what was granted counts.
+    #[must_use]
+    pub fn keeps_its_word(&self, qos: u8, highest: Option<u8>) -> bool {
+        let due = highest.map_or(self.granted, |highest| qos.min(highest));
+        self.granted == due && self.delivered == due
+    }
+}
+
+/// Sends one message through the broker; what came. A broker that closes a connection may have a second and a third try, as
 /// it has from any client; the words tell.
 ///
 /// # Errors
 /// What went wrong, in words.
-pub fn exchange(target: &Target, qos: u8) -> Result<String, String> {
-    let (words, before) = patiently(|| exchange_once(target, qos))?;
-    Ok(match before {
-        None => words,
-        Some(why) => format!("{words}, not at once: {why}"),
-    })
+pub fn exchange(target: &Target, qos: u8) -> Result<Exchanged, String> {
+    let (mut exchanged, before) = patiently(|| exchange_once(target, qos))?;
+    if let Some(why) = before {
+        exchanged.words.push_str(&format!(", not at once: {why}"));
+    }
+    Ok(exchanged)
 }
 
 /// Tries up to three times; what came of it, and why it did not come at once.
@@ -220,23 +240,23 @@ fn patiently<T>(mut attempt: impl FnMut() -> Result<T, String>) -> Result<(T, Op
     attempt().map(|done| (done, before))
 }
 
-fn exchange_once(target: &Target, qos: u8) -> Result<String, String> {
+fn exchange_once(target: &Target, qos: u8) -> Result<Exchanged, String> {
     let endpoint = target.endpoints.usual();
     let topic = format!("squall/check/{}/{qos}", mark());
     let mut subscriber = Client::connect(endpoint, &format!("squall-check-s{}", mark()), true)?;
     let granted = subscriber.subscribe(&topic, qos)?;
     let mut publisher = Client::connect(endpoint, &format!("squall-check-p{}", mark()), true)?;
     publisher.publish(&topic, b"a message", qos, 7)?;
-    let (came, payload) = subscriber.receive()?;
+    let (delivered, payload) = subscriber.receive()?;
     if payload != b"a message" {
         return Err("another payload came".into());
     }
-    let granted = if granted == qos { String::new() } else { format!("granted {granted}, ") };
+    let said = if granted == qos { String::new() } else { format!("granted {granted}, ") };
     let late = [subscriber.tried_again.take(), publisher.tried_again.take()].into_iter().flatten();
     let late: String = late.map(|why| format!(", not let in at once: {why}")).collect();
     publisher.leave();
     subscriber.leave();
-    Ok(format!("{granted}delivered at {came}{late}"))
+    Ok(Exchanged { granted, delivered, words: format!("{said}delivered at {delivered}{late}") })
 }
 
 /// What a broker still had after it was killed with messages owed to an offline session.
