@@ -1,7 +1,7 @@
 //! `squall capacity`: the highest rate at which a scenario's guarantees and thresholds still hold.
 
 use super::run::watch_signals;
-use super::trial::{Common, TrialArgs, at_rate, conduct, machine};
+use super::trial::{Common, DIED_IN_WARM_UP, TrialArgs, at_rate, conduct, machine};
 use super::{colour, exit, target_error};
 use crate::report::capacity::{Capacity, Held, Search, Step};
 use crate::report::{self, Report};
@@ -86,7 +86,11 @@ fn search(args: &Args, scenario: &Scenario, folder: &Path) -> Result<Capacity, T
                     TargetError::unavailable(why, "")
                 });
             }
-            Err((why, _)) => Step { factor, rate, held: Held::No, why, p99: None, broker_cores: None, folder: own },
+            Err((why, _)) => {
+                // One that could not be had says nothing of that rate; one that its warm-up killed does.
+                let held = if why.starts_with(DIED_IN_WARM_UP) { Held::No } else { Held::Unclear };
+                Step { factor, rate, held, why, p99: None, broker_cores: None, folder: own }
+            }
         };
         if stop.load(Ordering::Relaxed) > 0 {
             break; // what was cut short says nothing

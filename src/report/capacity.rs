@@ -17,7 +17,7 @@ pub enum Held {
     Yes,
     /// A guarantee was broken, a threshold missed, or the broker died.
     No,
-    /// The harness was the bottleneck, or there was too little evidence: it says nothing of the broker.
+    /// The harness was the bottleneck, there was too little evidence, or the broker could not be had: it says nothing of the broker.
     Unclear,
     /// A period shorter than the load loops' tick.
     TooFast,
@@ -139,7 +139,7 @@ impl Capacity {
                 (5, format!("at least {} held, and the search was not finished", rate(h)))
             }
             (Some(h), _, Some(Held::Unclear)) => {
-                (5, format!("{} hold; above that the harness was the limit, not the broker", rate(h)))
+                (5, format!("{} hold; above that the harness was the limit, or no broker could be had", rate(h)))
             }
             (Some(h), _, Some(Held::TooFast)) => {
                 (5, format!("{} hold; faster than the scenario's tick allows was not tried", rate(h)))
