@@ -36,7 +36,7 @@ fn two_brokers_stand_side_by_side() {
     assert_eq!(out.status.code(), Some(1), "the second loses messages\n{stdout}\n{stderr}");
     let order: Vec<&str> = stderr.lines().filter(|l| l.starts_with("s on ")).collect();
     assert_eq!(order.len(), 4, "{stderr}");
-    assert!(order[0].contains("reference") && order[2].contains("mqtt://"), "the order is rotated: {order:?}");
+    assert!(order[0].contains("reference") && order[2].contains("mqtt://"), "the second goes backwards: {order:?}");
     let folder = scratch.0.join("s-compared-1");
     for name in ["comparison.html", "trials.csv", "summary.md", "reference-1/report.html", "reference-2/report.json"] {
         assert!(folder.join(name).is_file(), "{name}\n{stderr}");

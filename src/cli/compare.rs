@@ -76,8 +76,7 @@ fn compare(args: &Args, scenario: &Scenario, folder: &Path) -> Result<Comparison
             if stop.load(Ordering::Relaxed) > 0 {
                 break;
             }
-            // Rotated, so that no broker is always the first, or always after the same one.
-            let target = (place + repeat) % targets;
+            let target = turn(repeat, place, targets);
             let name = &args.targets[target];
             let done = trials.len() + 1;
             eprintln!("{} on {name}, repeat {} ({done} of {})", scenario.name, repeat + 1, targets * repeats);
@@ -116,6 +115,13 @@ fn compare(args: &Args, scenario: &Scenario, folder: &Path) -> Result<Comparison
     Ok(comparison)
 }
 
+/// Whose turn it is: each second repeat goes through the brokers backwards, and each pair of repeats begins one further on, so that no
+/// broker is always the first, or always after the same one.
+fn turn(repeat: usize, place: usize, targets: usize) -> usize {
+    let place = if repeat % 2 == 1 { targets - 1 - place } else { place };
+    (place + repeat / 2) % targets
+}
+
 fn again(args: &Args, seed: u64) -> String {
     let targets: Vec<String> = args.targets.iter().map(|t| report::without_passwords(t)).collect();
     format!(
@@ -147,4 +153,26 @@ fn write(comparison: &Comparison, folder: &Path) -> u8 {
     let Err(errors) = written else { return comparison.exit.code };
     eprintln!("squall: {errors}");
     if matches!(comparison.exit.code, exit::OK | exit::THRESHOLD) { exit::INCONCLUSIVE } else { comparison.exit.code }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::turn;
+
+    #[test]
+    fn no_broker_is_always_the_first_or_always_after_the_same_one() {
+        for targets in [2, 3, 4, 5] {
+            let order = |repeat| (0..targets).map(|place| turn(repeat, place, targets)).collect();
+            let orders: Vec<Vec<usize>> = (0..2 * targets).map(order).collect();
+            for broker in 0..targets {
+                let first = orders.iter().filter(|order| order[0] == broker).count();
+                assert_eq!(first, 2, "{broker} of {targets}");
+                let after = orders.iter().flat_map(|order| order.windows(2)).filter(|pair| pair[1] == broker);
+                let mut before: Vec<usize> = after.map(|pair| pair[0]).collect();
+                before.sort_unstable();
+                before.dedup();
+                assert!(targets == 2 || before.len() > 1, "{broker} of {targets}: {before:?}");
+            }
+        }
+    }
 }

@@ -29,7 +29,7 @@ fn names(c: &Comparison) -> String {
 fn top(c: &Comparison) -> String {
     let conditions = &c.conditions;
     let mut html = format!(
-        "<header class=\"top\">\n<div class=\"mark\">squall comparison</div>\n<h1>{} <span>on</span> {}</h1>\n<p class=\"soft\">{} · seed {}, {} repeats in rotated order, warm-up {}, one broker alive at a time · {}{}</p>\n",
+        "<header class=\"top\">\n<div class=\"mark\">squall comparison</div>\n<h1>{} <span>on</span> {}</h1>\n<p class=\"soft\">{} · seed {}, {} repeats in changing order, warm-up {}, one broker alive at a time · {}{}</p>\n",
         escape(&conditions.scenario.name),
         escape(&names(c)),
         format::date(conditions.started),
