@@ -187,10 +187,16 @@ impl Comparison {
         }
     }
 
-    /// True if some ratio rests on fewer pairs than an interval needs: too few repeats, or some were not trusted.
+    /// True if some target has fewer pairs with the first than an interval needs: too few repeats, or some were not trusted.
     #[must_use]
     pub fn ranges_only(&self) -> bool {
-        self.rows.iter().flat_map(|r| &r.ratios).flatten().any(|r| !r.interval)
+        (1..self.columns.len()).any(|target| self.trusted_pairs(target) < ENOUGH)
+    }
+
+    /// In how many repeats both this target and the first have figures, whatever these are.
+    fn trusted_pairs(&self, target: usize) -> usize {
+        let both = |r: &Row, n: usize| r.values[0][n].is_some() && r.values[target][n].is_some();
+        (0..self.conditions.repeats).filter(|n| self.rows.iter().any(|r| both(r, *n))).count()
     }
 
     /// What differs, in sentences: `hivemq's p99 end to end is 2.1 to 2.6 times mosquitto's`. Only where an interval

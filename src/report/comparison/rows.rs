@@ -24,7 +24,11 @@ fn row((key, title, unit, read): Figure, conditions: &Conditions, trials: &[Tria
         }
     }
     values.iter().flatten().any(Option::is_some).then(|| {
-        let of = |t: usize| Ratio::of(values[0].iter().copied().zip(values[t].iter().copied())).filter(|_| t > 0);
+        let pairs = |t: usize| values[0].iter().copied().zip(values[t].iter().copied());
+        // Nothing is no part of a ratio, and the ratio of the other repeats would say that it had not been seen.
+        let some_is_zero = |t: usize| pairs(t).filter_map(|(base, new)| base.zip(new)).any(|(a, b)| a.min(b) <= 0.0);
+        let has_ratio = |t: usize| t > 0 && !(unit == Unit::Count && some_is_zero(t));
+        let of = |t: usize| Ratio::of(pairs(t)).filter(|_| has_ratio(t));
         let ratios = (0..values.len()).map(of).collect();
         Row { key, title, unit, values, ratios }
     })

@@ -1,6 +1,7 @@
 //! Trials in, tables and page out.
 
 use super::*;
+use crate::promise::Count;
 use crate::report::fixture::{Fixture, broken, held};
 use crate::report::tests::well_formed;
 
@@ -128,4 +129,24 @@ fn of_excuses_the_notes_have_those_that_were_needed() {
     let notes = Comparison::build(conditions(2), &trials(2)).columns.remove(1).notes;
     assert!(notes.iter().any(|n| n.ends_with("declares no durability")), "{notes:?}");
     assert!(!notes.iter().any(|n| n.ends_with("session had ended")), "{notes:?}");
+}
+
+/// In one repeat nothing was lost: all are trusted, and what was lost in the others is no ratio of the brokers.
+#[test]
+fn a_count_of_nothing_has_no_ratio_and_takes_no_trust_away() {
+    let mut all = trials(6);
+    for trial in &mut all {
+        if let Ok((report, _)) = &mut trial.result {
+            *report.total.counts.get_mut(Count::Lost) = Some(if trial.repeat == 3 { 0 } else { 7 });
+            *report.total.counts.get_mut(Count::Disconnects) = Some(5);
+        }
+    }
+    let c = Comparison::build(conditions(6), &all);
+    assert!(!c.ranges_only());
+    assert_eq!(row(&c, "lost").ratios[1], None);
+    assert!(row(&c, "disconnects").ratios[1].is_some_and(|r| r.interval));
+    if let Ok((report, _)) = &mut all[4].result {
+        report.harness.trusted = false;
+    }
+    assert!(Comparison::build(conditions(6), &all).ranges_only());
 }
