@@ -2,7 +2,7 @@
 
 mod support;
 
-use support::{Broker, squall};
+use support::{Broker, Scratch, squall};
 
 /// What a probe found, by key: the answer and the words.
 fn probe(arguments: &[&str]) -> (serde_json::Value, String) {
@@ -124,6 +124,22 @@ fn a_manifest_that_declares_otherwise_is_warned_of_and_the_right_one_is_written(
         text.contains("warning: its manifest declares an offline queue of 100000, and 0 messages came back"),
         "{text}"
     );
+}
+
+#[test]
+fn a_longer_queue_and_a_listener_that_does_not_open_are_warned_of() {
+    let scratch = Scratch::new();
+    std::fs::create_dir(scratch.0.join("it")).expect("a folder");
+    let args = "[\"broker\", \"--listen\", \"{host}:{port}\", \"--offline-queue\", \"25\"]";
+    let manifest = format!(
+        "name = \"it\"\nabout = \"more and less than declared\"\n[launch]\nprogram = \"{{squall}}\"\nargs = {args}\n\
+         ready_within = \"10 s\"\nstop_within = \"5 s\"\n[listen]\nws = {{}}\n[declares]\noffline_queue = 10\n"
+    );
+    scratch.file("it/broker.toml", &manifest);
+    let output = squall().env("SQUALL_BROKERS", &scratch.0).args(["probe", "it"]).output().expect("it starts");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("declares an offline queue of 10, and 25 messages came back"), "{text}");
+    assert!(text.contains("warning: its manifest opens a listener for ws: no: "), "{text}");
 }
 
 #[test]

@@ -129,10 +129,16 @@ fn warnings(m: &Manifest, p: &Probed) -> Vec<String> {
             all.push(format!("it grants and keeps QoS {qos}, and its manifest declares {highest} at most"));
         }
     }
-    if let (Some(seen), Some(declared)) = (table::queue(p), m.declares.offline_queue)
-        && seen < declared
+    if let (Some((seen, is_all)), Some(declared)) = (table::queued(p), m.declares.offline_queue)
+        && (seen > declared || (is_all && seen < declared))
     {
-        all.push(format!("its manifest declares an offline queue of {declared}, and {seen} messages came back"));
+        let least = if is_all { "" } else { "at least " };
+        all.push(format!("its manifest declares an offline queue of {declared}, and {least}{seen} messages came back"));
+    }
+    for (key, kind) in [("tls", Kind::Tls), ("websocket", Kind::Ws)] {
+        if let Some(seen) = p.value(key).filter(|v| **v != Value::Yes && m.listen.contains_key(&kind)) {
+            all.push(format!("its manifest opens a listener for {kind}: {seen}"));
+        }
     }
     all
 }

@@ -113,10 +113,13 @@ pub fn manifest(p: &Probed) -> String {
 
 /// The offline queue's length, where its end was met.
 pub(crate) fn queue(p: &Probed) -> Option<u64> {
-    match p.value("offline_queue") {
-        Some(Value::Is(words)) if !words.starts_with("at least") => {
-            words.split([' ', ';']).next()?.trim_end_matches(',').replace(',', "").parse().ok()
-        }
-        _ => None,
-    }
+    queued(p).and_then(|(n, is_all)| is_all.then_some(n))
+}
+
+/// How many messages the offline queue held, and whether that is all that it holds.
+pub(crate) fn queued(p: &Probed) -> Option<(u64, bool)> {
+    let Some(Value::Is(words)) = p.value("offline_queue") else { return None };
+    let (number, is_all) = words.strip_prefix("at least ").map_or((words.as_str(), true), |rest| (rest, false));
+    let number = number.split([' ', ';']).next()?.trim_end_matches(',').replace(',', "");
+    Some((number.parse().ok()?, is_all))
 }
