@@ -402,6 +402,10 @@ impl Launched {
                 Err(words) => why = format!("{why}; {}: {words}", container.runtime.words().join(" ")),
             }
         }
+        // What has ended meanwhile needs no signal.
+        if !processes.iter().any(|pid| resources::runs(*pid)) {
+            return Ok(());
+        }
         Err(TargetError::unavailable(why, "its processes are another user's: run squall as that user, or as root"))
     }
 
