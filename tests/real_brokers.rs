@@ -38,6 +38,13 @@ fn mosquitto_stopped_in_order_has_it_all_when_it_is_back() {
     assert!(!r.stdout.contains("broker restarts"), "the hard path was walked: {}", r.stdout);
 }
 
+/// The small broker of ours on vertx-mqtt does what 5.0 adds, as far as `features.toml` asks: whoever compares brokers by it compares that.
+#[test]
+fn vertx_does_all_that_features_asks_for() {
+    let r = run(include_str!("../scenarios/features.toml"), &["--target", "vertx"]);
+    assert_eq!((r.code, r.broken()), (0, Vec::new()), "{}\n{}", r.stdout, r.stderr);
+}
+
 #[test]
 fn mosquitto_frozen_for_three_seconds_shows_it() {
     let scenario = r##"
