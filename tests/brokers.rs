@@ -36,6 +36,17 @@ fn reference() {
 }
 
 #[test]
+fn reference_durable() {
+    check("reference-durable", env!("CARGO_PKG_VERSION"), 2, 100);
+}
+
+/// Its autosave is half an hour apart: nobody waits for it.
+#[test]
+fn mosquitto_as_debian_has_it() {
+    check("mosquitto-debian", "2.", 2, 0);
+}
+
+#[test]
 fn mosquitto() {
     check("mosquitto", "2.", 2, 100);
 }
