@@ -3,10 +3,10 @@
 fn main() -> std::process::ExitCode {
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
-        // `squall targets | head`: who reads no further wants no more. The code is what shells give for SIGPIPE.
+        // `squall targets | head`: who reads no further wants no more.
         let said = info.payload().downcast_ref::<String>().map_or("", String::as_str);
         if said.starts_with("failed printing to std") && said.contains("Broken pipe") {
-            std::process::exit(141);
+            std::process::exit(squall::cli::exit::READER_GONE.into());
         }
         usual(info);
     }));

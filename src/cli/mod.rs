@@ -36,6 +36,8 @@ pub mod exit {
     pub const INCONCLUSIVE: u8 = 5;
     /// Something inside squall is broken.
     pub const INTERNAL: u8 = 70;
+    /// Nobody reads our output any more: what shells give for SIGPIPE.
+    pub const READER_GONE: u8 = 141;
 }
 
 #[derive(Parser)]
