@@ -14,6 +14,7 @@
 
 pub mod clock;
 pub mod seed;
+pub mod table;
 pub mod time;
 
 pub mod promise;

@@ -8,6 +8,7 @@ const ORDER: &[&str] = &[
     "time",
     "clock",
     "seed",
+    "table",
     "trace",
     "promise",
     "measure",

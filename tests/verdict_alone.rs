@@ -1,4 +1,4 @@
-//! The judges compile with `trace`, `promise` and `time` alone: no other module of squall is in this crate, so that no
+//! The judges compile with `trace`, `promise`, `time` and a kind of map (`table`) alone: no other module of squall is in this crate, so that no
 //! shared misreading can hide.
 
 #![allow(dead_code, missing_docs, unused_imports)]
@@ -6,6 +6,8 @@
 
 #[path = "../src/promise.rs"]
 mod promise;
+#[path = "../src/table.rs"]
+mod table;
 #[path = "../src/time.rs"]
 mod time;
 #[path = "../src/trace.rs"]

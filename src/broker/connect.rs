@@ -15,7 +15,7 @@ struct Refusal(u8, u8, &'static str);
 
 impl Broker {
     pub(super) fn connect(&mut self, conn: ConnId, c: &Connect<'_>, now: Instant) {
-        if let Some(connection) = self.connections.get_mut(&conn) {
+        if let Some(connection) = self.connections.get_mut(conn.0) {
             connection.version = c.version;
             let size = c.properties.find(|p| if let Property::MaximumPacketSize(n) = p { Some(n) } else { None });
             connection.max_packet = size.map_or(usize::MAX, |n| n as usize);
@@ -59,7 +59,7 @@ impl Broker {
     /// Whether a client takes the CONNACK with these properties, none of which may be left out [MQTT-3.1.2-24]. It is
     /// asked before anything changes: who cannot be answered takes over no session.
     fn takes(&self, conn: ConnId, properties: Properties<'_>) -> bool {
-        let Some(connection) = self.connections.get(&conn).filter(|c| c.max_packet < usize::MAX) else { return true };
+        let Some(connection) = self.connections.get(conn.0).filter(|c| c.max_packet < usize::MAX) else { return true };
         let mut bytes = Vec::new();
         let ack = ConnAck { session_present: false, reason: 0, properties };
         codec::encode(&Packet::ConnAck(ack), connection.version, &mut bytes);
@@ -168,7 +168,7 @@ impl Broker {
         }
         let (keep_alive, user) = (self.keep_alive(c), self.user(c));
         let config = &self.config;
-        let Some(connection) = self.connections.get_mut(&conn) else { return };
+        let Some(connection) = self.connections.get_mut(conn.0) else { return };
         connection.session = Some(session);
         connection.will = will;
         connection.user = user;

@@ -15,6 +15,7 @@ use crate::mqtt::error::DecodeError;
 use crate::mqtt::packet::{Ack, Codes, ConnAck, Packet, Reason};
 use crate::mqtt::properties::{Properties, PropertiesBuf, Property};
 use crate::mqtt::{QoS, Version};
+use crate::table::Unordered;
 use crate::time::Instant;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -62,7 +63,7 @@ pub(super) enum Timer {
 #[derive(Debug)]
 pub struct Broker {
     pub(super) config: Config,
-    pub(super) connections: BTreeMap<ConnId, Connection>,
+    pub(super) connections: Unordered<Connection>,
     pub(super) sessions: Vec<Option<Session>>,
     pub(super) free_sessions: Vec<u32>,
     pub(super) by_client: BTreeMap<Arc<str>, u32>,
@@ -98,7 +99,7 @@ impl Broker {
     pub fn new(config: Config) -> Self {
         Self {
             config,
-            connections: BTreeMap::new(),
+            connections: Unordered::default(),
             sessions: Vec::new(),
             free_sessions: Vec::new(),
             by_client: BTreeMap::new(),
@@ -130,7 +131,7 @@ impl Broker {
         let connection = Connection { frozen: self.sabotage.frozen, ..Connection::new(now, &self.config) };
         let full = self.connections.len() >= self.config.max_connections;
         let deadline = connection.deadline();
-        self.connections.insert(conn, connection);
+        self.connections.insert(conn.0, connection);
         if full {
             self.note(conn, 1, || "refused: too many connections".to_owned());
             return self.close(conn, false, now);
@@ -141,7 +142,7 @@ impl Broker {
     /// Bytes came.
     pub fn handle_bytes(&mut self, conn: ConnId, bytes: &[u8], now: Instant) {
         self.counts.bytes_received += bytes.len() as u64;
-        let Some(connection) = self.connections.get_mut(&conn) else { return };
+        let Some(connection) = self.connections.get_mut(conn.0) else { return };
         if connection.partial.is_empty() {
             let used = self.packets(conn, bytes, now);
             if used < bytes.len() {
@@ -161,7 +162,7 @@ impl Broker {
 
     fn keep_partial(&mut self, conn: ConnId, rest: Vec<u8>, now: Instant) {
         let full = self.memory() + rest.len() > self.config.memory;
-        let Some(connection) = self.connections.get_mut(&conn).filter(|c| !c.closing) else { return };
+        let Some(connection) = self.connections.get_mut(conn.0).filter(|c| !c.closing) else { return };
         if full {
             return self.end(conn, 0x97, "no memory for an unfinished packet", now);
         }
@@ -171,7 +172,7 @@ impl Broker {
 
     /// How many bytes of a connection's output its owner holds because the network did not take them. Until it is told, none.
     pub fn handle_unsent(&mut self, conn: ConnId, bytes: usize, now: Instant) {
-        let Some(connection) = self.connections.get_mut(&conn) else { return };
+        let Some(connection) = self.connections.get_mut(conn.0) else { return };
         self.unsent = self.unsent - connection.unsent + bytes;
         let was = std::mem::replace(&mut connection.unsent, bytes);
         if bytes < was
@@ -184,7 +185,7 @@ impl Broker {
     /// True while a connection's packets are not to be read, since it does not take what it is owed.
     #[must_use]
     pub fn is_choked(&self, conn: ConnId) -> bool {
-        self.connections.get(&conn).is_some_and(|c| c.unsent > self.config.backlog)
+        self.connections.get(conn.0).is_some_and(|c| c.unsent > self.config.backlog)
     }
 
     /// The connection ended without the broker's doing.
@@ -231,13 +232,13 @@ impl Broker {
     /// When a connection that stays silent will be closed; none if never.
     #[must_use]
     pub fn silence_deadline(&self, conn: ConnId) -> Option<Instant> {
-        self.connections.get(&conn)?.deadline()
+        self.connections.get(conn.0)?.deadline()
     }
 
     /// What the owner must do next.
     pub fn poll_output(&mut self) -> Option<Output> {
         if let Some(conn) = self.dirty.pop_front() {
-            if let Some(connection) = self.connections.get_mut(&conn) {
+            if let Some(connection) = self.connections.get_mut(conn.0) {
                 connection.dirty = false;
             }
             return Some(Output::Write(conn));
@@ -247,7 +248,7 @@ impl Broker {
 
     /// Moves a connection's output to the end of `into`, and gives its buffer back to it.
     pub fn take_output(&mut self, conn: ConnId, into: &mut Vec<u8>) {
-        if let Some(connection) = self.connections.get_mut(&conn) {
+        if let Some(connection) = self.connections.get_mut(conn.0) {
             self.counts.bytes_sent += connection.out.len() as u64;
             into.append(&mut connection.out);
             if connection.out.capacity() > 4096 {
@@ -258,7 +259,7 @@ impl Broker {
 
     /// The owner has closed a connection that it was told to close.
     pub fn forget_connection(&mut self, conn: ConnId) {
-        if let Some(connection) = self.connections.remove(&conn) {
+        if let Some(connection) = self.connections.remove(conn.0) {
             self.partial -= connection.partial.len();
             self.unsent -= connection.unsent;
         }
@@ -280,7 +281,7 @@ impl Broker {
 
     fn packets(&mut self, conn: ConnId, bytes: &[u8], now: Instant) -> usize {
         let mut used = 0;
-        while let Some(connection) = self.connections.get_mut(&conn) {
+        while let Some(connection) = self.connections.get_mut(conn.0) {
             if connection.closing {
                 return bytes.len();
             }
@@ -309,7 +310,7 @@ impl Broker {
 
     /// [MQTT-4.13.1-1] close; [MQTT-3.1.4-1] before CONNECT without a word, but for an unknown level [MQTT-3.1.2-2].
     fn malformed(&mut self, conn: ConnId, error: DecodeError, now: Instant) {
-        let Some(connection) = self.connections.get_mut(&conn) else { return };
+        let Some(connection) = self.connections.get_mut(conn.0) else { return };
         if connection.session.is_some() {
             // 0x84 is for CONNACK alone: here it is a second CONNECT, whatever else is wrong with it [MQTT-3.1.0-2].
             let reason = if error.reason_code() == 0x84 { 0x82 } else { error.reason_code() };
@@ -325,7 +326,7 @@ impl Broker {
 
     fn packet(&mut self, conn: ConnId, packet: &Packet<'_>, now: Instant) {
         self.note(conn, 2, || notes::describe("<", packet));
-        let Some(connection) = self.connections.get(&conn) else { return };
+        let Some(connection) = self.connections.get(conn.0) else { return };
         let Some(session) = connection.session else {
             // [MQTT-3.1.0-1] the first packet is CONNECT.
             if let Packet::Connect(connect) = packet {
@@ -357,7 +358,7 @@ impl Broker {
     /// Encodes a packet to a connection, if it is not larger than that accepts [MQTT-3.1.2-24]; whether it was.
     pub(super) fn send(&mut self, conn: ConnId, packet: &Packet<'_>) -> bool {
         self.note(conn, 2, || notes::describe(">", packet));
-        let Some(connection) = self.connections.get_mut(&conn) else { return true };
+        let Some(connection) = self.connections.get_mut(conn.0) else { return true };
         if connection.frozen {
             return true;
         }
@@ -385,7 +386,7 @@ impl Broker {
     }
 
     pub(super) fn touch(&mut self, conn: ConnId) {
-        if let Some(connection) = self.connections.get_mut(&conn)
+        if let Some(connection) = self.connections.get_mut(conn.0)
             && !connection.dirty
         {
             connection.dirty = true;
@@ -407,7 +408,7 @@ impl Broker {
     /// Ends a connection with a reason: DISCONNECT in 5.0, without a word before.
     pub(super) fn end(&mut self, conn: ConnId, reason: u8, why: &str, now: Instant) {
         self.note(conn, 1, || format!("ended with {reason:#04x}: {why}"));
-        if self.connections.get(&conn).is_some_and(|c| c.version == Version::V5) {
+        if self.connections.get(conn.0).is_some_and(|c| c.version == Version::V5) {
             let properties = Properties::EMPTY;
             self.send_with_reason(conn, why, &Packet::Disconnect(Reason { reason, properties }));
         }
@@ -417,7 +418,7 @@ impl Broker {
     /// Closes a connection after its output.
     pub(super) fn close(&mut self, conn: ConnId, with_will: bool, now: Instant) {
         self.leave_session(conn, with_will, now);
-        if let Some(connection) = self.connections.get_mut(&conn) {
+        if let Some(connection) = self.connections.get_mut(conn.0) {
             connection.closing = true;
             self.partial -= std::mem::take(&mut connection.partial).len();
             self.closes.push_back(conn);
@@ -435,7 +436,7 @@ impl Broker {
     }
 
     pub(super) fn is_v5(&self, conn: ConnId) -> bool {
-        self.connections.get(&conn).is_some_and(|c| c.version == Version::V5)
+        self.connections.get(conn.0).is_some_and(|c| c.version == Version::V5)
     }
 
     /// What the messages kept anywhere weigh, and `more`, is within the limit.
@@ -451,7 +452,7 @@ impl Broker {
 
     /// [MQTT-3.1.2-22] (3.1.1: -24): no packet for one and a half times the keep alive, or no CONNECT in time.
     fn check_silence(&mut self, conn: ConnId, now: Instant) {
-        let Some(connection) = self.connections.get(&conn).filter(|c| !c.closing) else { return };
+        let Some(connection) = self.connections.get(conn.0).filter(|c| !c.closing) else { return };
         match connection.deadline() {
             Some(at) if at > now => self.arm(Some(at), Timer::Silence(conn)),
             Some(_) if connection.session.is_none() => {

@@ -14,7 +14,7 @@ impl Broker {
     pub(super) fn enqueue(&mut self, index: u32, mut delivery: Delivery, now: Instant) {
         let unsent = self.all_unsent();
         let Some(session) = self.sessions.get_mut(index as usize).and_then(Option::as_mut) else { return };
-        let connection = session.connection.and_then(|c| self.connections.get(&c));
+        let connection = session.connection.and_then(|c| self.connections.get(c.0));
         if delivery.qos == QoS::AtMostOnce {
             let Some((conn, connection)) = session.connection.zip(connection) else { return };
             if Self::has_room(&self.config, connection, unsent) {
@@ -50,7 +50,7 @@ impl Broker {
             let unsent = self.all_unsent();
             let Some(session) = self.sessions.get_mut(index as usize).and_then(Option::as_mut) else { return };
             let Some(conn) = session.connection else { return };
-            let Some(connection) = self.connections.get(&conn) else { return };
+            let Some(connection) = self.connections.get(conn.0) else { return };
             let used = session.in_flight.len() + self.sabotage.leaked(index);
             let open = used < connection.window || ignore;
             if !open || session.waiting.is_empty() || !Self::has_room(&self.config, connection, unsent) {
@@ -94,7 +94,7 @@ impl Broker {
     fn write_publish(&mut self, conn: ConnId, d: &Delivery, id: Option<PacketId>, dup: bool, now: Instant) -> bool {
         let dup = dup || (d.qos == QoS::AtMostOnce && self.config.defects.strikes(Defect::DupAtQos0));
         let dup = dup || self.sabotage.carries_dup(&d.message);
-        let Some(connection) = self.connections.get(&conn) else { return true };
+        let Some(connection) = self.connections.get(conn.0) else { return true };
         let mut alias = if connection.version == Version::V5 { connection.alias_for(&d.message.topic) } else { None };
         if let Some((number, true)) = &mut alias
             && self.config.defects.strikes(Defect::AliasOutOfRange)
@@ -107,7 +107,7 @@ impl Broker {
             sent = self.write_aliased(conn, d, id, dup, alias, now);
         }
         self.counts.delivered += u64::from(sent);
-        if let (true, Some((number, true)), Some(connection)) = (sent, alias, self.connections.get_mut(&conn)) {
+        if let (true, Some((number, true)), Some(connection)) = (sent, alias, self.connections.get_mut(conn.0)) {
             connection.aliases_used.insert(d.message.topic.clone(), number);
         }
         sent

@@ -39,7 +39,7 @@ impl Broker {
 
     /// The connection leaves its session: the will, the expiry, what the defects forget.
     pub(super) fn leave_session(&mut self, conn: ConnId, with_will: bool, now: Instant) {
-        let Some(connection) = self.connections.get_mut(&conn) else { return };
+        let Some(connection) = self.connections.get_mut(conn.0) else { return };
         let Some(index) = connection.session.take() else { return };
         let will = connection.will.take();
         let (forget_ids, forget_flight) =

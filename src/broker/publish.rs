@@ -54,7 +54,7 @@ impl Broker {
     /// Why this session's client may not publish to that topic. Nobody but the broker speaks under `$SYS` (section 4.7.2).
     fn refuses_publication(&self, session: u32, topic: &str) -> Option<Refusal> {
         let state = self.session(session)?;
-        let user = state.connection.and_then(|c| self.connections.get(&c)).and_then(|c| c.user.as_deref());
+        let user = state.connection.and_then(|c| self.connections.get(c.0)).and_then(|c| c.user.as_deref());
         let allowed = self.config.access.allows(Right::Write, user, &state.client_id, topic);
         (!allowed || topic.starts_with("$SYS/")).then_some((0x87, "not allowed to publish to this topic"))
     }
@@ -107,16 +107,16 @@ impl Broker {
             self.send(conn, &Packet::PubAck(Ack::plain(PacketId::MAX)));
         }
         if self.config.defects.strikes(Defect::Malformed)
-            && let Some(connection) = self.connections.get_mut(&conn)
+            && let Some(connection) = self.connections.get_mut(conn.0)
         {
             connection.out.extend_from_slice(&[0x4F, 2, 0, 1]);
         }
         if self.config.defects.strikes(Defect::FreezeAll) {
             self.sabotage.frozen = true;
-            self.connections.values_mut().for_each(|c| c.frozen = true);
+            self.connections.each(|c| c.frozen = true);
         }
         if self.config.defects.strikes(Defect::Freeze)
-            && let Some(connection) = self.connections.get_mut(&conn)
+            && let Some(connection) = self.connections.get_mut(conn.0)
         {
             connection.frozen = true;
         }
@@ -124,7 +124,7 @@ impl Broker {
 
     /// An acknowledgement, with its reason in words unless the client does not want to know [MQTT-3.1.2-29].
     pub(super) fn send_ack(&mut self, conn: ConnId, why: &str, packet: &Packet<'_>) {
-        let silent = why.is_empty() || self.connections.get(&conn).is_some_and(|c| !c.wants_reasons);
+        let silent = why.is_empty() || self.connections.get(conn.0).is_some_and(|c| !c.wants_reasons);
         if silent {
             self.send(conn, packet);
         } else {
@@ -140,7 +140,7 @@ impl Broker {
             return Err((0x94, "topic alias above the maximum [MQTT-3.3.2-9]"));
         }
         const UNKNOWN: Refusal = (0x82, "topic alias that was never set");
-        let connection = self.connections.get_mut(&conn).ok_or(UNKNOWN)?;
+        let connection = self.connections.get_mut(conn.0).ok_or(UNKNOWN)?;
         if p.topic.is_empty() {
             return connection.aliases.get(&alias).cloned().ok_or(UNKNOWN);
         }

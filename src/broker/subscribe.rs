@@ -63,7 +63,7 @@ impl Broker {
     fn refuses_subscription(&self, session: u32, filter: &str) -> Option<(u8, &'static str)> {
         let state = self.session(session)?;
         let own = &state.subscriptions;
-        let user = state.connection.and_then(|c| self.connections.get(&c)).and_then(|c| c.user.as_deref());
+        let user = state.connection.and_then(|c| self.connections.get(c.0)).and_then(|c| c.user.as_deref());
         if !self.config.access.allows(Right::Read, user, &state.client_id, parts(filter).1) {
             return Some((0x87, "not allowed to subscribe to this filter"));
         }

@@ -124,11 +124,9 @@ impl Channel {
         }
     }
 
-    /// When something is due: a packet arrives, or what waits for the receiver's radio can be sent.
-    pub fn next_arrival(&self) -> Option<Instant> {
-        let release = self.release_at();
-        let arrival = self.flying.front().map(|(at, _)| *at);
-        if release < Instant::FAR { Some(arrival.map_or(release, |a| a.min(release))) } else { arrival }
+    /// When something is due: a packet arrives, or what waits for the receiver's radio can be sent; `FAR` if never.
+    pub fn next_arrival(&self) -> Instant {
+        self.flying.front().map_or(Instant::FAR, |(at, _)| *at).min(self.release_at())
     }
 
     /// The packet that has arrived by `now`.

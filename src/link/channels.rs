@@ -20,6 +20,8 @@ pub struct Channels {
     /// When the shared radio is free (half duplex).
     air: Instant,
     tap: Option<Tap>,
+    /// When the next packet arrives at either end: asked for far more often than it changes.
+    next_arrival: Instant,
 }
 
 impl Channels {
@@ -31,6 +33,7 @@ impl Channels {
             down: Channel::new(spec.down.clone(), down).sleeping(spec.sleep),
             air: Instant::ZERO,
             tap: None,
+            next_arrival: Instant::FAR,
             spec,
         }
     }
@@ -43,7 +46,12 @@ impl Channels {
     /// When the next packet arrives at either end; `FAR` if none is on its way.
     #[must_use]
     pub fn next_arrival(&self) -> Instant {
-        [self.up.next_arrival(), self.down.next_arrival()].into_iter().flatten().min().unwrap_or(Instant::FAR)
+        self.next_arrival
+    }
+
+    /// Called by whatever may change it.
+    fn note_next_arrival(&mut self) {
+        self.next_arrival = self.up.next_arrival().min(self.down.next_arrival());
     }
 
     /// Takes a packet from the sensor; gives its buffer back if it was lost.
@@ -55,18 +63,26 @@ impl Channels {
         let lost = self.up.offer(packet, &self.spec.outages, air, now);
         self.down.receiver_spoke(now);
         self.release(now);
+        self.note_next_arrival();
         lost
     }
 
     /// Takes a packet for the sensor; gives its buffer back if it was lost.
     pub fn offer_down(&mut self, packet: Vec<u8>, now: Instant) -> Option<Vec<u8>> {
         let air = self.spec.half_duplex.then_some(&mut self.air);
-        self.down.offer(packet, &self.spec.outages, air, now)
+        let lost = self.down.offer(packet, &self.spec.outages, air, now);
+        self.note_next_arrival();
+        lost
     }
 
     /// A packet of the sensor's that has arrived by `now`.
     pub fn arrived_up(&mut self, now: Instant) -> Option<Vec<u8>> {
-        self.up.arrived(now)
+        if self.next_arrival > now {
+            return None;
+        }
+        let packet = self.up.arrived(now);
+        self.note_next_arrival();
+        packet
     }
 
     /// What waited for the sensor's radio is sent, once that listens.
@@ -77,8 +93,13 @@ impl Channels {
 
     /// A packet for the sensor that has arrived by `now`.
     pub fn arrived_down(&mut self, now: Instant) -> Option<Vec<u8>> {
+        if self.next_arrival > now {
+            return None;
+        }
         self.release(now);
-        let packet = self.down.arrived(now)?;
+        let packet = self.down.arrived(now);
+        self.note_next_arrival();
+        let packet = packet?;
         if let Some(tap) = &self.tap {
             tap.record(&packet, now);
         }
@@ -89,6 +110,7 @@ impl Channels {
     pub fn heal(&mut self) {
         self.up.healed = true;
         self.down.healed = true;
+        self.note_next_arrival();
     }
 
     /// The packets lost since this was called last, as events: those that carried more than an acknowledgement of TCP's.

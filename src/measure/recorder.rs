@@ -4,6 +4,7 @@ use super::histogram;
 use super::receivers::{Seen, receivers_by_topic};
 use super::summary::{GroupSummary, Interval, LatencySummary, MOST_REDIRECTS, Series, Summary};
 use crate::promise::{Count, Latency, Phases, Promises};
+use crate::table::Table;
 use crate::time::{Duration, Instant, nanos};
 use crate::trace::{Ack, Delivered, EndedBy, Event, Sent, What};
 use hdrhistogram::Histogram;
@@ -93,8 +94,8 @@ pub struct Recorder {
     groups: Vec<usize>,
     /// By group: whether its clients publish.
     publishing: Vec<bool>,
-    /// First copies seen: a copy is a first one while its message is pending at this receiver.
-    seen: BTreeMap<(u32, u32), Seen>,
+    /// By receiver and publisher, the first copies seen: a copy is a first one while its message is pending at this receiver.
+    seen: Table<Table<Seen>>,
     width: Duration,
     intervals: Vec<Interval>,
     connected: u64,
@@ -126,7 +127,7 @@ impl Recorder {
             groups: promises.clients.iter().map(|c| usize::from(c.group)).collect(),
             publishers,
             max_pending: (MAX_PENDING_ALL / publishing).clamp(256, MAX_PENDING),
-            seen: BTreeMap::new(),
+            seen: Table::default(),
             width,
             intervals: Vec::new(),
             connected: 0,
@@ -273,7 +274,7 @@ impl Recorder {
         }
         let group = self.publishers[p].group;
         let receiver = u32::try_from(c).unwrap_or(u32::MAX);
-        if !self.seen.entry((receiver, d.publisher.0)).or_default().first(d.number) {
+        if !self.seen.or_default(receiver).or_default(d.publisher.0).first(d.number) {
             self.count(group, Count::Duplicated);
             self.interval(at).duplicated += 1;
             return;

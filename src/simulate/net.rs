@@ -1,9 +1,10 @@
 //! What lies between the clients and the broker: connections, and what waits to be read by the broker.
 
 use crate::broker::{Broker, ConnId};
+use crate::table::Unordered;
 use crate::time::Instant;
 use crate::trace::Event;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 /// Buffers kept for re-use.
 const POOL: usize = 256;
@@ -23,7 +24,7 @@ pub(super) struct Net {
     pub listening: bool,
     /// Here a client runs ahead of the broker (see [`super::ahead`]): what it has for the broker is kept, and it opens nothing.
     pub ahead: bool,
-    owners: BTreeMap<ConnId, (u32, u32)>,
+    owners: Unordered<(u32, u32)>,
     inbox: VecDeque<Input>,
     next: u32,
     pool: Vec<Vec<u8>>,
@@ -49,7 +50,7 @@ impl Net {
     pub fn give(&mut self, inputs: &mut VecDeque<Input>) {
         for input in inputs.iter() {
             if let Input::Closed(conn) = input {
-                self.owners.remove(conn);
+                self.owners.remove(conn.0);
             }
         }
         self.inbox.append(inputs);
@@ -60,7 +61,7 @@ impl Net {
         self.listening.then(|| {
             let conn = ConnId(self.next);
             self.next = self.next.wrapping_add(1);
-            self.owners.insert(conn, (client, number));
+            self.owners.insert(conn.0, (client, number));
             self.inbox.push_back(Input::Open(conn));
             conn
         })
@@ -68,7 +69,7 @@ impl Net {
 
     /// A client leaves its connection; `seen` says that the broker will notice.
     pub fn leave(&mut self, conn: ConnId, seen: bool) {
-        self.owners.remove(&conn);
+        self.owners.remove(conn.0);
         if seen {
             self.inbox.push_back(Input::Closed(conn));
         }
@@ -76,7 +77,7 @@ impl Net {
 
     /// A client leaves its connection open, and goes on to hear of it under another number.
     pub fn set_aside(&mut self, conn: ConnId, client: u32, number: u32) {
-        self.owners.insert(conn, (client, number));
+        self.owners.insert(conn.0, (client, number));
     }
 
     /// Bytes for the broker, in a buffer from [`Self::buffer`].
@@ -99,18 +100,18 @@ impl Net {
 
     /// Who owns a connection.
     pub fn owner(&self, conn: ConnId) -> Option<(u32, u32)> {
-        self.owners.get(&conn).copied()
+        self.owners.get(conn.0).copied()
     }
 
     /// The broker has ended a connection; who owned it.
     pub fn forget(&mut self, conn: ConnId) -> Option<(u32, u32)> {
-        self.owners.remove(&conn)
+        self.owners.remove(conn.0)
     }
 
     /// The broker is gone: all connections, by number; what it had not read is lost.
-    pub fn clear(&mut self) -> BTreeMap<ConnId, (u32, u32)> {
+    pub fn clear(&mut self) -> impl Iterator<Item = (ConnId, (u32, u32))> + use<> {
         self.inbox.clear();
-        std::mem::take(&mut self.owners)
+        std::mem::take(&mut self.owners).into_sorted().into_iter().map(|(conn, owner)| (ConnId(conn), owner))
     }
 
     /// True if the broker has something to read.

@@ -37,7 +37,7 @@ impl Judge {
             return;
         };
         // With Retain As Published, a live copy has RETAIN too; what has come already is taken for a replay.
-        let came = || self.receivers[r].pairs.get(&index(p)).is_some_and(|pair| pair.has(d.number));
+        let came = || self.receivers[r].pairs.get(index(p)).is_some_and(|pair| pair.has(d.number));
         if d.retain && (!self.keeps_retain(c, p) || came()) {
             self.tally.retained += 1;
             return;
@@ -71,7 +71,7 @@ impl Judge {
     /// The oldest message that is owed although a later one has come.
     fn overtaken_at(&self, r: usize, p: usize, number: u32) -> Option<u32> {
         let receiver = &self.receivers[r];
-        let pair = receiver.pairs.get(&index(p)).filter(|_| !receiver.shared)?;
+        let pair = receiver.pairs.get(index(p)).filter(|_| !receiver.shared)?;
         pair.owing.iter().next().filter(|n| *n < number)
     }
 
@@ -79,7 +79,7 @@ impl Judge {
     /// that was sent on a connection fails to come before what is sent later.
     fn is_first_sending(&self, r: usize, p: usize, number: u32) -> bool {
         let receiver = &self.receivers[r];
-        let pair = receiver.pairs.get(&index(p)).filter(|_| !receiver.shared);
+        let pair = receiver.pairs.get(index(p)).filter(|_| !receiver.shared);
         pair.is_some_and(|pair| number >= pair.here_from && !pair.has(number) && !pair.declined.contains(number))
     }
 
@@ -97,7 +97,7 @@ impl Judge {
         let publisher = &self.publishers[p];
         let receiver = &mut self.receivers[r];
         receiver.last_delivery = seen;
-        let pair = receiver.pairs.get_mut(&index(p)).expect("receiver_of found it");
+        let pair = receiver.pairs.get_mut(index(p)).expect("receiver_of found it");
         let (low, high) = allowed_qos(publisher.qos, pair, &receiver.bounds);
         let first = !pair.has(d.number);
         let attempts = publisher.attempts(d.number);
@@ -141,7 +141,7 @@ impl Judge {
     /// It came, and the receiver itself sent it away [MQTT-4.3.3-4]: the broker owes it no longer, and may not send it again.
     pub(super) fn declined(&mut self, client: ClientId, publisher: ClientId, number: u32, excuse: Excuse) {
         let receiver = &mut self.receivers[client.index()];
-        let Some(pair) = receiver.pairs.get_mut(&publisher.0) else { return };
+        let Some(pair) = receiver.pairs.get_mut(publisher.0) else { return };
         if !pair.has(number) && pair.declined.insert(number) {
             *self.tally.excuses.entry(excuse).or_default() += 1;
         }
@@ -157,7 +157,7 @@ impl Judge {
         if !self.may_have_forgotten(client) {
             return;
         }
-        let pair = self.receivers[client.index()].pairs.get_mut(&publisher.0);
+        let pair = self.receivers[client.index()].pairs.get_mut(publisher.0);
         let Some(pair) = pair.filter(|pair| pair.is_due(number) || pair.excused.contains(number)) else { return };
         if pair.survived(number) {
             self.not_taken(1); // it is counted here
@@ -186,13 +186,13 @@ impl Judge {
 
     /// Which receiver a copy counts for: the client itself, or a share group it is in.
     fn receiver_of(&self, c: usize, p: usize, number: u32) -> Option<usize> {
-        let own = self.receivers[c].pairs.get(&index(p)).map(|pair| (c, pair.has(number)));
+        let own = self.receivers[c].pairs.get(index(p)).map(|pair| (c, pair.has(number)));
         if self.groups.is_empty() {
             return own.map(|(r, _)| r);
         }
         let shares = self.groups_of(c);
         let mut all: Vec<(usize, bool)> = own.into_iter().collect();
-        all.extend(shares.filter_map(|r| self.receivers[r].pairs.get(&index(p)).map(|pair| (r, pair.has(number)))));
+        all.extend(shares.filter_map(|r| self.receivers[r].pairs.get(index(p)).map(|pair| (r, pair.has(number)))));
         all.iter().find(|(_, has)| !has).or(all.first()).map(|(r, _)| *r)
     }
 
@@ -203,7 +203,7 @@ impl Judge {
             Strange::Corrupt { .. } if retain => self.tally.foreign += 1,
             Strange::Corrupt { topic_of } => {
                 if let Some(publisher) = topic_of
-                    && let Some(pair) = self.receivers[client.index()].pairs.get_mut(&publisher.0)
+                    && let Some(pair) = self.receivers[client.index()].pairs.get_mut(publisher.0)
                 {
                     pair.corrupt += 1;
                 }

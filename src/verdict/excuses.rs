@@ -105,7 +105,7 @@ impl Judge {
         if publisher.denied && self.takes(Excuse::Denied) {
             return Some(Excuse::Denied);
         }
-        self.receivers[r].pairs.get(&p).is_some_and(|pair| pair.too_large).then_some(Excuse::PacketTooLarge)
+        self.receivers[r].pairs.get(p).is_some_and(|pair| pair.too_large).then_some(Excuse::PacketTooLarge)
     }
 
     /// A named reason why this receiver may miss messages in the end.

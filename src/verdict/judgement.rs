@@ -76,7 +76,7 @@ impl Judge {
             flow.unanswered += publisher.open.len();
         }
         for r in 0..self.receivers.len() {
-            for p in self.receivers[r].pairs.keys().copied().collect::<Vec<_>>() {
+            for p in self.receivers[r].pairs.keys().collect::<Vec<_>>() {
                 self.settle_pair(r, p, phases, complete, &mut flows);
             }
         }
@@ -86,7 +86,7 @@ impl Judge {
     fn settle_pair(&mut self, r: usize, p: u32, phases: Phases, complete: bool, flows: &mut [Flow; 3]) {
         let receiver = &self.receivers[r];
         let publisher = &self.publishers[p as usize];
-        let pair = &receiver.pairs[&p];
+        let pair = &receiver.pairs[p];
         let effective = effective_qos(publisher.qos, pair, &receiver.granted);
         let due = pair.all_due(publisher.next);
         let promised = if publisher.qos == 0 { publisher.sent.and(&due) } else { publisher.acked.and(&due) };
@@ -160,8 +160,8 @@ impl Judge {
             (true, _) => Breach::Qos1Lost,
         };
         // As many as came corrupt have come, and are counted there.
-        let came_corrupt = usize::try_from(self.receivers[r].pairs[&p].corrupt).unwrap_or(usize::MAX);
-        let at_kill = self.receivers[r].pairs[&p].at_kill.clone();
+        let came_corrupt = usize::try_from(self.receivers[r].pairs[p].corrupt).unwrap_or(usize::MAX);
+        let at_kill = self.receivers[r].pairs[p].at_kill.clone();
         for number in missing.iter().skip(came_corrupt).collect::<Vec<_>>() {
             let breach = match breach {
                 Breach::Qos1Lost if at_kill.contains(number) => Breach::Qos1NotStored,
@@ -177,7 +177,7 @@ impl Judge {
         let asked = match self.client_of(r).map(|c| &self.promises.clients[c.index()]) {
             Some(client) if !self.receivers[r].shared => {
                 let filters = client.subscriptions.iter().enumerate();
-                filters.filter(|(f, _)| self.receivers[r].pairs[&p].filters & bit(*f) != 0).map(|(_, s)| s.qos).max()
+                filters.filter(|(f, _)| self.receivers[r].pairs[p].filters & bit(*f) != 0).map(|(_, s)| s.qos).max()
             }
             _ => None,
         };
@@ -187,7 +187,7 @@ impl Judge {
 
     /// Takes out what had to wait, and whose time was over before the run was.
     fn without_expired(&mut self, r: usize, p: u32, missing: Runs, phases: Phases) -> Runs {
-        let pair = &self.receivers[r].pairs[&p];
+        let pair = &self.receivers[r].pairs[p];
         let mut expired = Runs::new();
         for (number, _) in pair.expires.iter().filter(|(n, at)| *at <= phases.ended && missing.contains(*n)) {
             expired.insert(*number);
@@ -202,7 +202,7 @@ impl Judge {
         let receiver = &self.receivers[r];
         let drain = phases.ended.since(phases.drain_from);
         let lately = (drain / 4).min(Duration::from_secs(2));
-        let newest = receiver.pairs[&p].delivered().max();
+        let newest = receiver.pairs[p].delivered().max();
         let is_tail = missing.iter().next().is_some_and(|first| newest.is_none_or(|n| first > n));
         receiver.connected && is_tail && phases.ended.since(receiver.last_delivery) < lately
     }

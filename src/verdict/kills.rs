@@ -48,7 +48,7 @@ impl Judge {
             FaultKind::BrokerKill => {
                 self.tally.kills += 1;
                 self.tally.kills_owing += u64::from(self.owed() > 0);
-                for pair in self.receivers.iter_mut().flat_map(|r| r.pairs.values_mut()) {
+                for pair in self.receivers.iter_mut().flat_map(|r| r.pairs.iter_mut().map(|(_, pair)| pair)) {
                     pair.at_kill.insert_part(&pair.owing, 0, u32::MAX);
                 }
             }

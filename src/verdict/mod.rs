@@ -28,6 +28,7 @@ mod wills;
 mod windows;
 
 use crate::promise::{Promises, SessionPromise};
+use crate::table::Table;
 use crate::time::Instant;
 use crate::trace::{Ack, ClientId, EndedBy, Event, FaultMark, Sent, What};
 use evidence::{Archive, Case};
@@ -91,7 +92,7 @@ struct Receiver {
     bounds: Vec<Option<Bounds>>,
     /// Filters that were ever asked for, as bits like [`Pair::filters`].
     asked: u64,
-    pairs: BTreeMap<u32, Pair>,
+    pairs: Table<Pair>,
     shared: bool,
     connected: bool,
     memory_lost: bool,
@@ -315,7 +316,7 @@ impl Judge {
             // It goes to the broker that came after the kill, which answers for it as for any other.
             let mut back = 0;
             for r in &publisher.receivers {
-                if let Some(pair) = self.receivers[*r as usize].pairs.get_mut(&index(c)) {
+                if let Some(pair) = self.receivers[*r as usize].pairs.get_mut(index(c)) {
                     back += u64::from(pair.send_again(sent.number));
                 }
             }
@@ -359,7 +360,7 @@ impl Judge {
             let receiver = &mut self.receivers[*r as usize];
             let away = !receiver.connected && !receiver.shared;
             let waits = away || receiver.owing > 0;
-            let Some(pair) = receiver.pairs.get_mut(&index(c)).filter(|p| !denied && !p.too_large) else { continue };
+            let Some(pair) = receiver.pairs.get_mut(index(c)).filter(|p| !denied && !p.too_large) else { continue };
             if pair.is_due(number)
                 && !pair.has(number)
                 && effective_qos(publisher.qos, pair, &receiver.granted) > 0

@@ -34,7 +34,7 @@ impl Judge {
                     if subscription.no_local && *p == index(c) {
                         continue;
                     }
-                    let pair = self.receivers[r as usize].pairs.entry(*p).or_default();
+                    let pair = self.receivers[r as usize].pairs.or_default(*p);
                     if pair.filters == 0 {
                         self.publishers[*p as usize].receivers.push(r);
                     }

@@ -37,8 +37,8 @@ impl Judge {
         let c = client.index();
         self.tally.connections += 1;
         self.receivers[c].connected = true;
-        for (p, pair) in &mut self.receivers[c].pairs {
-            pair.here_from = self.publishers[*p as usize].next;
+        for (p, pair) in self.receivers[c].pairs.iter_mut() {
+            pair.here_from = self.publishers[p as usize].next;
         }
         if expected {
             self.tally.sessions_checked += 1;
@@ -119,9 +119,9 @@ impl Judge {
         } else if self.sessions[c].murky {
             return;
         }
-        for (p, pair) in &mut receiver.pairs {
+        for (p, pair) in receiver.pairs.iter_mut() {
             if pair.filters & bit(slot) != 0 {
-                let next = self.publishers[*p as usize].next;
+                let next = self.publishers[p as usize].next;
                 pair.open(next);
                 let granted = (0..receiver.granted.len()).filter(|f| receiver.granted[*f].is_some());
                 let all = granted.fold(0, |all, f| all | bit(f));
@@ -144,9 +144,9 @@ impl Judge {
             (0..receiver.granted.len()).filter(|f| receiver.granted[*f].is_some()).fold(0, |all, f| all | bit(f));
         let hit = bit(usize::from(filter));
         let mut excused = 0;
-        for (p, pair) in &mut receiver.pairs {
+        for (p, pair) in receiver.pairs.iter_mut() {
             if pair.filters & hit != 0 && pair.filters & left == 0 {
-                let publisher = &self.publishers[*p as usize];
+                let publisher = &self.publishers[p as usize];
                 let missing = pair.excuse(publisher.next, None);
                 excused += missing.and(&publisher.acked).len();
                 let settled = std::mem::take(&mut pair.owing).len();
@@ -166,8 +166,8 @@ impl Judge {
             self.excuse_all(r, excuse);
         }
         let receiver = &mut self.receivers[r];
-        for (p, pair) in &mut receiver.pairs {
-            let publisher = &self.publishers[*p as usize];
+        for (p, pair) in receiver.pairs.iter_mut() {
+            let publisher = &self.publishers[p as usize];
             if publisher.qos > 0 && effective_qos(publisher.qos, pair, &receiver.granted) == 0 {
                 pair.excuse(publisher.next, None); // the grant is forgotten below; at QoS 0 nothing of it was owed
             }
@@ -183,14 +183,14 @@ impl Judge {
     /// Nothing more is due, but what comes may come: the session may or may not be there.
     pub(super) fn end_windows(&mut self, r: usize, excuse: Excuse) {
         self.excuse_all(r, excuse);
-        for (p, pair) in &mut self.receivers[r].pairs {
-            pair.close(self.publishers[*p as usize].next);
+        for (p, pair) in self.receivers[r].pairs.iter_mut() {
+            pair.close(self.publishers[p as usize].next);
             pair.order.end_session();
         }
     }
 
     pub(super) fn excuse_all(&mut self, r: usize, excuse: Excuse) {
-        let all = self.receivers[r].pairs.keys().copied().collect::<Vec<_>>();
+        let all = self.receivers[r].pairs.keys().collect::<Vec<_>>();
         let count = all.into_iter().map(|p| self.excuse_pair(r, p, excuse, None)).sum();
         self.excused(excuse, count);
     }
@@ -205,7 +205,7 @@ impl Judge {
     fn excuse_pair(&mut self, r: usize, p: u32, excuse: Excuse, only: Option<&Runs>) -> u64 {
         let is_kill = excuse == self.kill_excuse();
         let receiver = &mut self.receivers[r];
-        let Some(pair) = receiver.pairs.get_mut(&p) else { return 0 };
+        let Some(pair) = receiver.pairs.get_mut(p) else { return 0 };
         let publisher = &self.publishers[p as usize];
         let effective = effective_qos(publisher.qos, pair, &receiver.granted);
         let missing = pair.excuse(publisher.next, only);
