@@ -6,8 +6,8 @@
 //! Invariants:
 //! - State machines do no input or output and read no clock: time is an argument ([`time`], [`clock`]).
 //! - Randomness comes from streams named after the entity that draws ([`seed`]).
-//! - [`verdict`] and [`measure`] know [`trace`], [`promise`] and [`time`] alone: they judge what was seen on the wire,
-//!   and share no code with the machines they judge.
+//! - [`verdict`] and [`measure`] know [`trace`], [`promise`] and [`time`] alone (and [`table`], a kind of map): they judge what was
+//!   seen on the wire, and share no code with the machines they judge.
 //! - The reference broker emits no trace: it is judged from outside, as any broker.
 //!
 //! To read it, begin with [`trace`] and [`promise`], then [`scenario::model`], then [`run`].

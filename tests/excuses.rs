@@ -7,6 +7,8 @@
 mod promise;
 #[path = "support/story.rs"]
 mod story;
+#[path = "../src/table.rs"]
+mod table;
 #[path = "../src/time.rs"]
 mod time;
 #[path = "../src/trace.rs"]

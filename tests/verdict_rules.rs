@@ -7,6 +7,8 @@
 
 #[path = "../src/promise.rs"]
 mod promise;
+#[path = "../src/table.rs"]
+mod table;
 #[path = "../src/time.rs"]
 mod time;
 #[path = "../src/trace.rs"]

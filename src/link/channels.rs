@@ -49,6 +49,12 @@ impl Channels {
         self.next_arrival
     }
 
+    /// When the next packet from the sensor arrives; `FAR` if none is on its way.
+    #[must_use]
+    pub fn next_up(&self) -> Instant {
+        self.up.next_arrival()
+    }
+
     /// Called by whatever may change it.
     fn note_next_arrival(&mut self) {
         self.next_arrival = self.up.next_arrival().min(self.down.next_arrival());

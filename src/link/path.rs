@@ -190,6 +190,12 @@ impl Path {
 
     // ---- the gateway's end ----
 
+    /// When the next packet that is on its way up comes to the gateway; `FAR` if none is.
+    #[must_use]
+    pub fn next_at_gateway(&self) -> Instant {
+        self.channels.next_up()
+    }
+
     /// True if a SYN waits for [`GatewayEvent::Open`] to be taken.
     #[must_use]
     pub fn is_knocking(&self) -> bool {

@@ -79,6 +79,16 @@ impl Direction {
         duty_cycle: 1.0,
         trace: None,
     };
+
+    /// A packet takes at least as long.
+    #[must_use]
+    pub fn least_delay(&self) -> Duration {
+        match self.jitter {
+            _ if self.trace.is_some() => Duration::ZERO,
+            Jitter::Normal(_) => Duration::ZERO,
+            Jitter::None | Jitter::Uniform(_) | Jitter::Pareto(_) => self.delay,
+        }
+    }
 }
 
 impl LinkSpec {

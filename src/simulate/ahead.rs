@@ -5,18 +5,19 @@
 //! its own affair: its device and its link may live through it at once (while they are in the processor's cache), and beside
 //! other sensors. What they have for the broker is kept until the broker is there in time.
 //!
-//! Time goes in windows. In a window the broker reads and answers, in order of (time, client), on one thread; who was answered
-//! and has nothing to do before the window's end runs ahead when it is over. How long windows are and how many threads there
-//! are changes nothing of what happens, only how fast.
-
-#![allow(clippy::vec_box, reason = "clients go from thread to thread: pointers are moved, not some KiB each")]
+//! Time goes in windows. In a window the broker reads and answers, in order of (time, client), on one thread, which need not look
+//! at the client: its [`Lane`] says all. Who was answered, and cannot have more for the broker before the window's end, takes the
+//! answer and runs ahead when it is over. How long windows are and how many threads there are changes nothing of what happens,
+//! only how fast.
 
 use super::client::Client;
 use super::judges::Judges;
-use super::net::Net;
+use super::net::{Input, Net};
+use crate::broker::{Broker, ConnId};
 use crate::time::{Duration, Instant, nanos};
 use crate::trace::Event;
-use std::collections::BTreeMap;
+use smallvec::SmallVec;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
@@ -53,7 +54,7 @@ impl Future {
         {
             let mut heap = heap.remove_entry();
             // One client's are in order already, and stay so.
-            heap.1.sort_by_key(|e| (e.seen, e.client));
+            heap.1.sort_by_cached_key(|e| (e.seen, e.client)); // events are large: each is moved once
             let later = heap.1.split_off(heap.1.partition_point(|e| e.seen < until));
             ahead.append(&mut heap.1);
             if !later.is_empty() {
@@ -79,13 +80,75 @@ pub(super) fn next_width(width: Duration, ready: usize, widest: Duration) -> Dur
     width.min(widest).max(SHORTEST)
 }
 
+/// What the world knows of a client without looking at it: between two messages of one, all others have had the caches.
+#[derive(Default)]
+pub(super) struct Lane {
+    /// The time at which its timer is set.
+    pub armed: Instant,
+    /// It publishes over a link and subscribes to nothing: it may run ahead of the broker.
+    pub is_leaf: bool,
+    /// A packet to the broker takes at least as long.
+    pub least_up: Duration,
+    /// It is to run ahead when the window is over, up to (not with) this time.
+    pub ready: Option<Instant>,
+    /// What it has for the broker, at the time at which it is armed.
+    pub held: VecDeque<Input>,
+    /// It waits, at the time at which it is armed, for a connection to the broker.
+    pub halted: bool,
+    /// It is at this time, and has not taken the answers to what it said then: each with the gateway's number of its connection.
+    pub spoke_at: Option<Instant>,
+    pub answers: Vec<(u32, Vec<u8>)>,
+    /// Its gateway's connections to the broker.
+    pub conns: SmallVec<[ConnId; 2]>,
+    /// When something that is on its way to the broker now comes there next.
+    pub more_at: Instant,
+}
+
+impl Lane {
+    /// It ran ahead, and waits for the broker.
+    pub fn is_waiting(&self) -> bool {
+        self.halted || !self.held.is_empty()
+    }
+
+    /// It said something, and nothing but that.
+    pub fn speaks(&self) -> bool {
+        !self.halted && !self.held.is_empty() && self.held.iter().all(|input| matches!(input, Input::Bytes(..)))
+    }
+
+    /// The earliest time at which the broker may do something to it unasked.
+    pub fn broker_may_act_at(&self, broker: &Broker) -> Instant {
+        self.conns.iter().filter_map(|conn| broker.silence_deadline(*conn)).min().unwrap_or(Instant::FAR)
+    }
+
+    /// The earliest time at which it may have more for the broker than it said: from then on, what it does is up to it.
+    pub fn may_speak_at(&self, spoke_at: Instant) -> Instant {
+        self.more_at.min(spoke_at + self.least_up)
+    }
+}
+
+/// A client that runs ahead, with its lane.
+pub(super) struct Turn {
+    pub index: u32,
+    pub client: Box<Client>,
+    pub lane: Lane,
+}
+
+impl Turn {
+    /// Runs ahead, if it is ready to.
+    pub fn run(&mut self, net: &mut Net) {
+        if let Some(bound) = self.lane.ready.take() {
+            self.client.run_ahead(&mut self.lane, bound, net);
+        }
+    }
+}
+
 /// The clients that run ahead now, shared by the threads.
 #[derive(Default)]
 struct Pile {
-    to_do: Vec<Box<Client>>,
+    to_do: Vec<Turn>,
     /// Taken, and not yet done.
     taken: usize,
-    done: Vec<Box<Client>>,
+    done: Vec<Turn>,
     seen: Vec<Event>,
 }
 
@@ -102,7 +165,7 @@ impl Shared {
 
     /// Runs clients ahead until none is left.
     fn work(&self, net: &mut Net) {
-        let mut handful: Vec<Box<Client>> = Vec::with_capacity(HANDFUL);
+        let mut handful: Vec<Turn> = Vec::with_capacity(HANDFUL);
         loop {
             let mut pile = self.lock();
             pile.taken -= handful.len();
@@ -117,17 +180,8 @@ impl Shared {
                 return;
             }
             drop(pile);
-            for client in &mut handful {
-                run_ahead(client, net);
-            }
+            handful.iter_mut().for_each(|turn| turn.run(net));
         }
-    }
-}
-
-/// Runs one client ahead that is ready to.
-pub(super) fn run_ahead(client: &mut Client, net: &mut Net) {
-    if let Some(bound) = client.ready.take() {
-        client.run_ahead(bound, net);
     }
 }
 
@@ -170,8 +224,8 @@ impl Crew {
     }
 
     /// Runs all these clients ahead: they come back in no particular order, and what they saw goes into `net`.
-    pub fn run_ahead(&self, clients: &mut Vec<Box<Client>>, net: &mut Net) {
-        std::mem::swap(&mut self.shared.lock().to_do, clients);
+    pub fn run_ahead(&self, turns: &mut Vec<Turn>, net: &mut Net) {
+        std::mem::swap(&mut self.shared.lock().to_do, turns);
         for job in &self.jobs {
             job.send(Job::RunAhead).expect("helpers last as long as the crew");
         }
@@ -182,7 +236,7 @@ impl Crew {
             pile = self.shared.changed.wait_timeout(pile, patience).expect("nobody panics while holding it").0;
             assert!(!self.threads.iter().any(JoinHandle::is_finished), "a helper has panicked");
         }
-        std::mem::swap(&mut pile.done, clients);
+        std::mem::swap(&mut pile.done, turns);
         std::mem::swap(&mut pile.seen, &mut net.events);
     }
 }

@@ -1,12 +1,12 @@
 //! One client in virtual time: a device with its way to the broker.
 
-use super::net::{Input, Net};
-use crate::broker::{Broker, ConnId};
+use super::ahead::Lane;
+use super::net::Net;
+use crate::broker::ConnId;
 use crate::device::{Closed, Device, Io, Want};
 use crate::link::{GatewayEvent, Path, SensorSide, SensorState};
 use crate::time::Instant;
 use crate::trace::Event;
-use std::collections::VecDeque;
 
 /// Bytes that a direct connection takes at once.
 const DIRECT_ROOM: usize = 64 * 1024;
@@ -23,17 +23,7 @@ pub(super) struct Client {
     pub way: Way,
     /// When its connection is dropped on its way, latest first.
     pub drops: Vec<Instant>,
-    /// The time at which its timer is set.
-    pub armed: Instant,
     pub index: u32,
-    /// It publishes over a link and subscribes to nothing: it may run ahead of the broker.
-    pub is_leaf: bool,
-    /// It is to run ahead when the window is over, up to (not with) this time.
-    pub ready: Option<Instant>,
-    /// What it has for the broker, at the time at which it is armed.
-    pub held: VecDeque<Input>,
-    /// It waits, at the time at which it is armed, for a connection to the broker.
-    pub halted: bool,
 }
 
 /// Its way to the broker.
@@ -131,9 +121,9 @@ impl Client {
     }
 
     /// Does what is due at `now`; first what it had to wait for when it ran ahead.
-    pub fn handle_deadline(&mut self, now: Instant, net: &mut Net) {
-        net.give(&mut self.held);
-        if std::mem::take(&mut self.halted) {
+    pub fn handle_deadline(&mut self, lane: &mut Lane, now: Instant, net: &mut Net) {
+        net.give(&mut lane.held);
+        if std::mem::take(&mut lane.halted) {
             self.gateway(now, net);
             self.sensor(now, net);
         }
@@ -142,53 +132,62 @@ impl Client {
                 self.drop_connections(now, net);
                 self.with_io(now, net, |device, io| device.handle_deadline(now, io));
             }
-            Way::Linked(_) => self.run_link(now, net),
+            Way::Linked(_) => drop(self.run_link(now, net)),
         }
     }
 
-    /// Runs ahead up to `bound` (excluded), or until the broker is needed; then it is armed there.
-    pub fn run_ahead(&mut self, bound: Instant, net: &mut Net) {
-        self.armed = loop {
-            let at = self.next_deadline();
-            if at >= bound {
-                break at;
+    /// Takes the answers to what it said, then runs ahead up to `bound` (excluded), or until the broker is needed; then it is armed there.
+    pub fn run_ahead(&mut self, lane: &mut Lane, bound: Instant, net: &mut Net) {
+        let mut stopped = None;
+        if let Some(at) = lane.spoke_at.take() {
+            for (number, bytes) in lane.answers.drain(..) {
+                lane.halted |= self.take_from_broker(number, &bytes, at, net);
+                net.recycle(bytes);
             }
-            self.run_link(at, net);
-            net.take_inputs(&mut self.held);
-            if self.is_waiting() {
-                break at;
-            }
+            net.take_inputs(&mut lane.held);
+            stopped = lane.is_waiting().then_some(at);
         }
+        lane.armed = stopped.unwrap_or_else(|| {
+            loop {
+                let at = self.next_deadline();
+                if at >= bound {
+                    break at;
+                }
+                lane.halted = self.run_link(at, net);
+                net.take_inputs(&mut lane.held);
+                if lane.is_waiting() {
+                    break at;
+                }
+            }
+        });
+        self.tell(lane);
     }
 
-    /// It ran ahead, and waits for the broker.
-    pub fn is_waiting(&self) -> bool {
-        self.halted || !self.held.is_empty()
+    /// Tells what the world needs to know without looking.
+    pub fn tell(&self, lane: &mut Lane) {
+        let Way::Linked(l) = &self.way else { return };
+        lane.conns.clear();
+        lane.conns.extend(l.upstreams.iter().map(|u| u.conn));
+        lane.more_at = l.path.next_at_gateway().min(self.drops.last().copied().unwrap_or(Instant::FAR));
     }
 
-    /// The earliest time at which the broker may do something to it unasked.
-    pub fn broker_may_act_at(&self, broker: &Broker) -> Instant {
-        let Way::Linked(l) = &self.way else { return Instant::ZERO };
-        let deadlines = l.upstreams.iter().filter_map(|u| broker.silence_deadline(u.conn));
-        deadlines.min().unwrap_or(Instant::FAR)
-    }
-
-    fn run_link(&mut self, now: Instant, net: &mut Net) {
+    /// Lives up to `now`; true if it stopped before, since it runs ahead and waits for a connection to the broker.
+    fn run_link(&mut self, now: Instant, net: &mut Net) -> bool {
         while self.next_deadline() <= now {
-            let Way::Linked(l) = &mut self.way else { return };
+            let Way::Linked(l) = &mut self.way else { return false };
             l.path.poll(now);
             self.drop_connections(now, net);
             if self.device_due <= now {
                 self.with_io(now, net, |device, io| device.handle_deadline(now, io));
             }
-            let Way::Linked(l) = &self.way else { return };
+            let Way::Linked(l) = &self.way else { return false };
             if net.ahead && l.path.is_knocking() {
-                self.halted = true;
-                return;
+                return true;
             }
             self.gateway(now, net);
             self.sensor(now, net);
         }
+        false
     }
 
     /// Resets what lies between it and the broker, to both, if that is due.
@@ -341,8 +340,9 @@ impl Client {
 
     // ---- what the broker does ----
 
-    /// Bytes from the broker, on the connection of that gateway number.
-    pub fn take_from_broker(&mut self, number: u32, bytes: &[u8], now: Instant, net: &mut Net) {
+    /// Bytes from the broker, on the connection of that gateway number; true if it waits for a connection to the broker, as
+    /// [`Self::run_link`] has it.
+    pub fn take_from_broker(&mut self, number: u32, bytes: &[u8], now: Instant, net: &mut Net) -> bool {
         match &mut self.way {
             Way::Direct(_) if number == OLD => self.device.handle_old_bytes(bytes),
             Way::Direct(_) => self.with_io(now, net, |device, io| device.handle_bytes(bytes, now, now, io)),
@@ -351,9 +351,10 @@ impl Client {
                 if let Some(u) = l.upstreams.iter_mut().find(|u| u.number == number) {
                     u.from_broker.extend_from_slice(bytes);
                 }
-                self.after_gateway(now, net);
+                return self.after_gateway(now, net);
             }
         }
+        false
     }
 
     /// The broker ended the connection, in order or by a reset.
@@ -379,10 +380,10 @@ impl Client {
         }
     }
 
-    fn after_gateway(&mut self, now: Instant, net: &mut Net) {
+    fn after_gateway(&mut self, now: Instant, net: &mut Net) -> bool {
         self.gateway(now, net);
         self.sensor(now, net);
-        self.run_link(now, net);
+        self.run_link(now, net)
     }
 
     // ---- the end of the load ----

@@ -1,6 +1,6 @@
 //! The event heap: clients, the broker, its faults, the phases.
 
-use super::ahead::{self, Crew, Future};
+use super::ahead::{self, Crew, Future, Lane, Turn};
 use super::client::{Client, Linked, Way};
 use super::judges::{Figures, Judges};
 use super::net::Net;
@@ -16,7 +16,7 @@ use crate::scenario::model::{FaultAction, Scenario};
 use crate::time::{Duration, Instant};
 use crate::trace::{Event, FaultKind, FaultMark};
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::BinaryHeap;
 
 /// Width of the series' intervals.
 const WIDTH: Duration = Duration::from_secs(1);
@@ -42,6 +42,7 @@ pub(super) struct End {
 pub(super) struct World {
     /// All at home, but while a window ends.
     clients: Vec<Option<Box<Client>>>,
+    lanes: Vec<Lane>,
     timers: BinaryHeap<Reverse<(Instant, u32)>>,
     net: Net,
     broker: Broker,
@@ -87,22 +88,23 @@ impl World {
     pub fn new(scenario: &Scenario, settings: &Settings, planned: RunPlan) -> Self {
         let RunPlan { promises, clients, drain_from, .. } = planned;
         let config = Config { defects: Defects::new(&settings.defects), ..Config::default() };
-        let is_leaf = |c: &Planned| c.link.is_some() && c.plan.filters.is_empty();
+        let lane = |c: &Planned| Lane {
+            armed: Instant::FAR,
+            is_leaf: c.link.is_some() && c.plan.filters.is_empty(),
+            least_up: c.link.as_ref().map_or(Duration::ZERO, |l| l.spec.up.least_delay()),
+            more_at: Instant::FAR,
+            ..Lane::default()
+        };
+        let lanes = clients.iter().map(lane).collect();
         let clients = clients.into_iter().zip(0..).map(|(c, index)| {
-            let is_leaf = is_leaf(&c);
             let device = Device::new(c.plan);
             Some(Box::new(Client {
-                is_leaf,
                 device_due: device.next_deadline().unwrap_or(Instant::FAR),
                 device,
                 group: c.group,
                 drops: c.drops,
                 way: c.link.map_or(Way::Direct(None), |l| Way::Linked(Box::new(Linked::new(l.path())))),
-                armed: Instant::FAR,
                 index,
-                ready: None,
-                held: VecDeque::new(),
-                halted: false,
             }))
         });
         let mut to_do = deeds(&scenario.faults).into_iter();
@@ -110,6 +112,7 @@ impl World {
         let records = (settings.durable != Durable::No).then(Records::new);
         let mut world = Self {
             clients: clients.collect(),
+            lanes,
             timers: BinaryHeap::new(),
             net: Net::listening(),
             broker: begin(&config, records.as_ref(), Instant::ZERO),
@@ -148,9 +151,7 @@ impl World {
             now: Instant::ZERO,
             touched: Vec::new(),
         };
-        for i in 0..world.clients.len() {
-            world.arm(i);
-        }
+        (0..u32::try_from(world.clients.len()).expect("clients have numbers of 32 bits")).for_each(|i| world.arm(i));
         world
     }
 
@@ -179,19 +180,29 @@ impl World {
                 && at <= self.now
             {
                 self.timers.pop();
-                let client = home(&mut self.clients, index);
-                if client.armed == at && client.ready.is_none() {
-                    client.armed = Instant::FAR;
-                    client.handle_deadline(self.now, &mut self.net);
-                    self.touched.push(index);
-                    self.serve();
-                }
+                self.handle_timer(at, index);
             }
             self.serve();
             if self.net.events.len() >= BATCH {
                 self.window_end = self.now;
             }
         }
+    }
+
+    fn handle_timer(&mut self, at: Instant, index: u32) {
+        let lane = &mut self.lanes[index as usize];
+        if lane.armed != at || lane.ready.is_some() || lane.spoke_at.is_some() {
+            return; // it was set anew
+        }
+        lane.armed = Instant::FAR;
+        if lane.speaks() && self.healed_at.is_none() && !self.paused {
+            lane.spoke_at = Some(at);
+            self.net.give(&mut lane.held);
+        } else {
+            home(&mut self.clients, index).handle_deadline(lane, self.now, &mut self.net);
+        }
+        self.touched.push(index);
+        self.serve();
     }
 
     /// Ends the window: who is ready runs ahead, and what is past goes to the judges, if it is much. Gives the time of what comes next.
@@ -204,24 +215,54 @@ impl World {
         if self.net.events.len() >= ENOUGH {
             self.show_judges(next, tap);
         }
-        let deed = self.next_deed.map_or(Instant::FAR, |(at, _)| at);
-        self.window_end = (next + self.width).min(deed).max(next + Duration::from_nanos(1));
+        let phase = if self.healed_at.is_none() { self.drain_from } else { Instant::FAR };
+        let end = (next + self.width).min(self.next_deed_at()).min(phase);
+        self.window_end = end.max(next + Duration::from_nanos(1));
         next
     }
 
     fn run_ready(&mut self) {
-        let taken = self.ready.drain(..).filter_map(|i| self.clients[i as usize].take_if(|c| c.ready.is_some()));
-        let mut taken: Vec<Box<Client>> = taken.collect();
+        let Self { clients, lanes, .. } = self;
+        let mut turns: Vec<Turn> = Vec::with_capacity(self.ready.len());
+        for index in self.ready.drain(..) {
+            let lane = &mut lanes[index as usize];
+            if lane.ready.is_some()
+                && let Some(client) = clients[index as usize].take()
+            {
+                turns.push(Turn { index, client, lane: std::mem::take(lane) });
+            }
+        }
         match &self.crew {
-            Some(crew) if taken.len() > 1 => crew.run_ahead(&mut taken, &mut self.scratch),
-            _ => taken.iter_mut().for_each(|client| ahead::run_ahead(client, &mut self.scratch)),
+            Some(crew) if turns.len() > 1 => crew.run_ahead(&mut turns, &mut self.scratch),
+            _ => turns.iter_mut().for_each(|turn| turn.run(&mut self.scratch)),
         }
         self.future.keep(&mut self.scratch.events);
-        for client in taken {
-            self.timers.push(Reverse((client.armed, client.index)));
-            let place = client.index as usize;
-            self.clients[place] = Some(client);
+        for Turn { index, client, lane } in turns {
+            self.timers.push(Reverse((lane.armed, index)));
+            self.lanes[index as usize] = lane;
+            self.clients[index as usize] = Some(client);
         }
+    }
+
+    /// Runs one client ahead now, up to (not with) `bound`.
+    fn run_one(&mut self, index: u32, bound: Instant) {
+        let lane = &mut self.lanes[index as usize];
+        lane.ready = None;
+        home(&mut self.clients, index).run_ahead(lane, bound, &mut self.scratch);
+        self.timers.push(Reverse((lane.armed, index)));
+        self.future.keep(&mut self.scratch.events);
+    }
+
+    /// A client that has lived through everything before now.
+    fn present(&mut self, index: u32) -> &mut Client {
+        if self.lanes[index as usize].spoke_at.is_some() {
+            self.run_one(index, self.now);
+        }
+        home(&mut self.clients, index)
+    }
+
+    fn next_deed_at(&self) -> Instant {
+        self.next_deed.map_or(Instant::FAR, |(at, _)| at)
     }
 
     fn next_time(&self) -> Instant {
@@ -231,39 +272,48 @@ impl World {
             _ => Instant::FAR,
         };
         let reads = if self.busy || (!self.paused && self.net.has_input()) { self.free_at } else { Instant::FAR };
-        let deed = self.next_deed.map_or(Instant::FAR, |(at, _)| at);
+        let deed = self.next_deed_at();
         let phase = if self.healed_at.is_none() { self.drain_from } else { self.next_ask };
         client.min(broker).min(reads).min(deed).min(phase)
     }
 
     /// Sets a client's timer; or lets it run ahead, now or when the window ends.
-    fn arm(&mut self, i: usize) {
-        let client = self.clients[i].as_mut().expect(HOME);
-        if client.is_waiting() {
+    fn arm(&mut self, index: u32) {
+        let i = index as usize;
+        if self.lanes[i].is_waiting() {
             return; // it is ahead, and armed there
         }
-        let at = client.next_deadline();
-        if client.is_leaf && self.may_run_ahead && self.healed_at.is_none() && !self.net.has_input() {
-            let deed = self.next_deed.map_or(Instant::FAR, |(at, _)| at);
-            let bound = client.broker_may_act_at(&self.broker).min(deed).min(self.drain_from);
-            if at < bound {
-                let was_ready = client.ready.replace(bound).is_some();
-                if at >= self.window_end {
-                    if !was_ready {
-                        self.ready.push(client.index);
-                    }
-                    return;
+        let may = self.lanes[i].is_leaf && self.may_run_ahead && self.healed_at.is_none() && !self.net.has_input();
+        if self.lanes[i].spoke_at.is_some() && !may {
+            self.present(index);
+            return self.arm(index);
+        }
+        let lane = &mut self.lanes[i];
+        let at = match lane.spoke_at {
+            Some(spoke_at) => lane.may_speak_at(spoke_at),
+            None => {
+                let client = home(&mut self.clients, index);
+                client.tell(lane);
+                client.next_deadline()
+            }
+        };
+        if may {
+            let bound = lane.broker_may_act_at(&self.broker).min(self.drain_from);
+            let bound = bound.min(self.next_deed.map_or(Instant::FAR, |(at, _)| at));
+            if at < bound || lane.spoke_at.is_some() {
+                if at < self.window_end {
+                    return self.run_one(index, bound);
                 }
-                ahead::run_ahead(client, &mut self.scratch);
-                self.timers.push(Reverse((client.armed, client.index)));
-                self.future.keep(&mut self.scratch.events);
+                if lane.ready.replace(bound).is_none() {
+                    self.ready.push(index);
+                }
                 return;
             }
         }
-        client.ready = None;
-        if at < client.armed {
-            client.armed = at;
-            self.timers.push(Reverse((at, client.index)));
+        lane.ready = None;
+        if at < lane.armed {
+            lane.armed = at;
+            self.timers.push(Reverse((at, index)));
         }
     }
 
@@ -283,7 +333,7 @@ impl World {
             self.free_at = self.now + self.takes(before);
         }
         while let Some(client) = self.touched.pop() {
-            self.arm(client as usize);
+            self.arm(client);
         }
     }
 
@@ -302,15 +352,20 @@ impl World {
             let mut bytes = self.net.buffer();
             self.broker.take_output(conn, &mut bytes);
             if let Some((client, number)) = self.net.owner(conn) {
-                if !bytes.is_empty() {
+                self.touched.push(client);
+                let lane = &mut self.lanes[client as usize];
+                if lane.spoke_at == Some(now) && !bytes.is_empty() {
+                    lane.answers.push((number, std::mem::take(&mut bytes)));
+                } else if !bytes.is_empty() {
+                    self.present(client);
                     home(&mut self.clients, client).take_from_broker(number, &bytes, now, &mut self.net);
                 }
-                self.touched.push(client);
             }
             self.net.recycle(bytes);
             if output == Output::Close(conn) {
                 self.broker.forget_connection(conn);
                 if let Some((client, number)) = self.net.forget(conn) {
+                    self.present(client);
                     home(&mut self.clients, client).broker_left(number, Closed::Finished, now, &mut self.net);
                     self.touched.push(client);
                 }
@@ -390,8 +445,9 @@ impl World {
         self.broker = begin(&self.config, self.records.as_ref(), self.now);
         for (conn, (client, number)) in self.net.clear() {
             self.broker.handle_closed(conn, self.now);
+            self.present(client);
             home(&mut self.clients, client).broker_left(number, how, self.now, &mut self.net);
-            self.arm(client as usize);
+            self.arm(client);
         }
     }
 
@@ -420,10 +476,10 @@ impl World {
     }
 
     fn each(&mut self, mut f: impl FnMut(&mut Client, &mut Net)) {
-        for i in 0..self.clients.len() {
-            let client = self.clients[i].as_mut().expect(HOME);
-            f(client, &mut self.net);
-            self.touched.push(client.index);
+        for index in 0..u32::try_from(self.clients.len()).expect("clients have numbers of 32 bits") {
+            self.present(index);
+            f(home(&mut self.clients, index), &mut self.net);
+            self.touched.push(index);
             self.serve();
         }
     }
@@ -490,6 +546,9 @@ impl World {
     /// Ends every client, and gives what was gathered.
     pub fn end(mut self, tap: &mut dyn FnMut(&Event)) -> End {
         let now = self.now;
+        for index in std::mem::take(&mut self.ready) {
+            self.present(index); // a user ended it within a window
+        }
         self.show_judges(now, tap);
         let judges = self.judges();
         judges.judge.drained();

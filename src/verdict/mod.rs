@@ -1,6 +1,6 @@
 //! The judge: what was promised against what was seen, message by message.
 //!
-//! It knows [`crate::trace`], [`crate::promise`] and [`crate::time`] alone, and shares no code with what it judges.
+//! It knows [`crate::trace`], [`crate::promise`] and [`crate::time`] alone (and [`crate::table`], a kind of map), and shares no code with what it judges.
 //! It consumes the trace as it happens; a history without incident costs a run or two per (publisher, receiver).
 
 mod arrivals;
