@@ -119,6 +119,22 @@ fn threads_and_running_ahead_change_nothing() {
     assert!(in_step == ahead);
 }
 
+/// The same of random scenarios, whose sensors mostly may run ahead; now and then one has a slow disk or the like, and none may.
+#[test]
+fn threads_and_running_ahead_change_nothing_at_random() {
+    let count = std::env::var("SQUALL_SCENARIOS").ok().and_then(|n| n.parse().ok()).unwrap_or(12);
+    let never: Vec<_> = vec!["lose-acked:4000000000".parse().expect("known")];
+    for seed in 1..=count {
+        let scenario = parse(&squall::simulate::grammar::generate(seed));
+        let mut one = history(&scenario, &with_seed(seed));
+        assert!(history(&scenario, &Settings { threads: 3, ..with_seed(seed) }) == one, "seed {seed}: three threads");
+        let mut in_step = history(&scenario, &Settings { defects: never.clone(), ..with_seed(seed) });
+        in_step.sort();
+        one.sort();
+        assert!(in_step == one, "seed {seed}: in step");
+    }
+}
+
 #[test]
 fn another_seed_is_another_run() {
     let scenario = parse(SMALL);
