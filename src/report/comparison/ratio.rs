@@ -1,5 +1,6 @@
 //! How much larger one broker's figure is than another's, from repeats that were run in pairs.
 
+use super::tables::factor;
 use serde::{Deserialize, Serialize};
 
 /// Pairs from which an interval is given; with fewer, the plain range stands.
@@ -47,10 +48,12 @@ impl Ratio {
         Some(Self { pairs: logs.len(), middle: libm::exp(mean), low: libm::exp(low), high: libm::exp(high), interval })
     }
 
-    /// True if 1 lies outside: the sides differ by more than their noise. A plain range of few repeats proves nothing.
+    /// True if 1 lies outside, also as the ends are printed ("1.00 to 1.02 times" is no difference to a reader): the sides differ by more
+    /// than their noise. A plain range of few repeats proves nothing.
     #[must_use]
     pub fn differs(&self) -> bool {
-        self.interval && (self.low > 1.0 || self.high < 1.0)
+        let is_beside_one = |end: f64| factor(end) != factor(1.0);
+        self.interval && (self.low > 1.0 && is_beside_one(self.low) || self.high < 1.0 && is_beside_one(self.high))
     }
 }
 
@@ -90,6 +93,23 @@ mod tests {
     fn no_winner_where_the_interval_spans_one() {
         let r = pairs(&[0.8, 1.3, 0.9, 1.2, 1.0, 1.1]).expect("six pairs");
         assert!(r.interval && r.low < 1.0 && r.high > 1.0 && !r.differs(), "{r:?}");
+    }
+
+    /// An interval whose end reads 1.00 is none beside 1, on either side of it.
+    #[test]
+    fn no_winner_where_the_interval_as_printed_reaches_one() {
+        for (all, differs) in [(1.001, false), (1.0049, false), (0.9951, false), (1.0051, true), (0.9949, true)] {
+            let r = pairs(&[all; 6]).expect("six pairs");
+            assert!(r.interval && (r.low > 1.0 || r.high < 1.0), "1 lies outside: {r:?}");
+            assert_eq!(r.differs(), differs, "{r:?}");
+        }
+        let r = Ratio { pairs: 6, middle: 1.02, low: 1.004, high: 1.04, interval: true };
+        assert!(!r.differs());
+        assert_eq!(super::super::tables::says(&r), "no difference seen (1.00 to 1.04)");
+        let r = Ratio { low: 0.97, high: 0.996, ..r };
+        assert!(!r.differs());
+        let r = Ratio { low: 1.006, ..r };
+        assert!(r.differs(), "printed as 1.01");
     }
 
     #[test]

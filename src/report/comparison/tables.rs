@@ -51,7 +51,7 @@ pub fn legend(c: &Comparison) -> String {
             String::new()
         };
         format!(
-            "Ratios: 95 % interval of the mean over {repeats} pairs of runs; no difference is claimed where it spans 1.{few}"
+            "Ratios: 95 % interval of the mean over {repeats} pairs of runs; no difference is claimed where it spans 1, or reads 1.00 at an end.{few}"
         )
     } else {
         format!(
