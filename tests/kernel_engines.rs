@@ -120,6 +120,13 @@ fn packets_that_come_twice_late_or_corrupt_harm_no_engine() {
         holds(&r);
         let said = format!("{}\n{}\n{}", r.report(), r.stdout, r.stderr);
         assert!(!said.contains("lost outside the links"), "{engine}: {}\n{}", r.stdout, r.stderr);
+        let groups = r.report()["groups"].as_array().expect("a list");
+        let meter = groups.iter().find(|g| g["name"] == "meter").expect("it is in the scenario");
+        for way in ["up", "down"] {
+            let wire = &meter["wire"][way];
+            let count = |name: &str| wire[name].as_u64().unwrap_or_else(|| panic!("no {name} in {wire}"));
+            assert!(count("corrupted") > count("duplicated") && count("duplicated") > 0, "15 % and 5 %: {wire}");
+        }
     }
 }
 

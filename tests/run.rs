@@ -173,11 +173,17 @@ link = "bad"
 filters = [{ filter = "#", qos = 2 }]
 [link.bad]
 loss = "10 %"
+duplicate = "2 %"
+corrupt = "2 %"
 delay = "20 ms"
 rate = "200 kbit/s"
 outage = [{ at = "4 s", for = "1 s" }]
 "##;
     let r = run(scenario, &["--seed", "5"]);
+    let wire = &r.report()["groups"][0]["wire"];
+    for (way, count) in [("up", "duplicated"), ("up", "corrupted"), ("down", "duplicated"), ("down", "corrupted")] {
+        assert!(wire[way][count].as_u64() > Some(0), "{count}, {way}: {wire}");
+    }
     assert!(is_fine(r.code), "{}\n{}", r.stdout, r.stderr);
     assert_eq!(r.broken(), Vec::<String>::new(), "{}", r.stdout);
     let guarantees = r.report()["guarantees"].as_array().expect("a list").clone();

@@ -210,6 +210,8 @@ fn wire(cost: &WireCost) -> WireInfo {
         lost: wire.lost,
         queue_drops: wire.queue_drops,
         outage_drops: wire.outage_drops,
+        duplicated: Some(wire.duplicated),
+        corrupted: Some(wire.corrupted),
         airtime: seconds(wire.airtime),
     };
     WireInfo { up: direction(&cost.up), down: direction(&cost.down) }

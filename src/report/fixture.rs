@@ -309,6 +309,7 @@ fn wire(packets: u64, each: u64) -> WireCost {
         lost: packets / 12,
         queue_drops: 3,
         outage_drops: 120,
+        corrupted: packets / 640,
         airtime: packets * 18_000_000,
         ..Wire::default()
     };

@@ -162,6 +162,11 @@ pub struct WireDirection {
     pub lost: u64,
     pub queue_drops: u64,
     pub outage_drops: u64,
+    /// None in reports of before it was told.
+    #[serde(default)]
+    pub duplicated: Option<u64>,
+    #[serde(default)]
+    pub corrupted: Option<u64>,
     pub airtime: f64,
 }
 

@@ -178,6 +178,30 @@ fn csv_leaves_out_what_was_not_measured() {
     assert_eq!(widths.len(), 1, "rows are as wide as the header");
 }
 
+/// A link counts what it corrupts and what comes twice; the page has both beside what it loses.
+#[test]
+fn what_a_link_did_to_packets_stands_on_the_page() {
+    let report = broken().report();
+    let up = report.groups[1].wire.expect("it has links").up;
+    assert_eq!((up.corrupted, up.duplicated), (Some(15), Some(0)));
+    let page = html::render(&report);
+    assert!(page.contains("Corrupted</th><th scope=\"col\" class=\"n\">Came twice</th>"));
+    assert!(page.contains("<td class=\"n\">120</td><td class=\"n\">15</td><td class=\"n\">0</td>"), "{page}");
+}
+
+/// What a program wrote before it told two of a link's counts is read as not measured.
+#[test]
+fn a_report_of_before_is_read() {
+    let mut value: serde_json::Value = serde_json::from_str(&json::render(&broken().report())).expect("JSON");
+    let take = |from: &mut serde_json::Value, keys: &[&str]| {
+        let from = from.as_object_mut().expect("an object");
+        keys.iter().for_each(|key| drop(from.remove(*key).unwrap_or_else(|| panic!("no {key}"))));
+    };
+    take(&mut value["groups"][0]["wire"]["up"], &["duplicated", "corrupted"]);
+    let read = json::parse(&value.to_string()).expect("a report of the same version");
+    assert_eq!(read.groups[0].wire.expect("it has links").up.corrupted, None);
+}
+
 #[test]
 fn the_interval_log_holds_every_value() {
     use hdrhistogram::Histogram;

@@ -210,6 +210,8 @@ pub(super) fn wire(report: &Report) -> String {
             "Lost",
             "Queue full",
             "In outages",
+            "Corrupted",
+            "Came twice",
             "Air time",
         ];
         html.push_str(&table(&heads, 3, &links));
@@ -230,6 +232,8 @@ fn link_rows(group: &GroupInfo) -> String {
             format::count(d.lost),
             format::count(d.queue_drops),
             format::count(d.outage_drops),
+            format::count_or(d.corrupted),
+            format::count_or(d.duplicated),
             format::seconds(d.airtime),
         ]
         .iter()
