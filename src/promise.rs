@@ -536,6 +536,12 @@ pub enum BrokerFigure {
     CpuPerMessage,
     /// Largest resident memory, bytes.
     RssMax,
+    /// Most open descriptors.
+    DescriptorsMax,
+    /// Most threads.
+    ThreadsMax,
+    /// Bytes written to storage a message delivered.
+    WrittenPerMessage,
 }
 
 /// True if `topic` matches `filter`: `+` stands for one level, `#` for the rest and its parent

@@ -61,9 +61,14 @@ fn two_brokers_stand_side_by_side() {
         0.0
     );
     // What the run on an address cannot see is no number.
-    let cpu =
-        json["rows"].as_array().expect("a list").iter().find(|r| r["key"] == "broker.rss.max").expect("of the first");
-    assert!(cpu["values"][0][0].as_f64().is_some_and(|b| b > 0.0) && cpu["values"][1][0].is_null(), "{cpu}");
+    let rows = json["rows"].as_array().expect("a list");
+    for key in ["broker.rss.max", "broker.descriptors.max", "broker.threads.max", "broker.written_per_message"] {
+        let row = rows.iter().find(|r| r["key"] == key).unwrap_or_else(|| panic!("no {key}"));
+        let (seen, unseen) = (&row["values"][0][0], &row["values"][1][0]);
+        // The first has no store: that it wrote nothing was read.
+        assert!(seen.as_f64().is_some_and(|n| n > 0.0 || key.contains("written")) && unseen.is_null(), "{row}");
+        assert!(row["ratios"][1].is_null(), "{row}");
+    }
     assert!(json["conditions"]["cores"].as_str().is_some_and(|c| c.contains("broker on cores 0")));
 }
 

@@ -4,7 +4,7 @@ mod support;
 
 use std::path::Path;
 use std::time::Duration;
-use support::{SMALL, run, squall};
+use support::{SMALL, run, run_below, squall};
 
 /// Inconclusive because the machine was too busy is no failure of what these tests are about.
 fn is_fine(code: i32) -> bool {
@@ -282,10 +282,81 @@ fn a_broker_at_an_address_is_left_alone() {
     let address = line.trim().strip_prefix("listening on ").expect("it says where").to_owned();
     let r = run(SMALL, &["--target", &format!("mqtt://{address}")]);
     assert!(is_fine(r.code), "{}\n{}", r.stdout, r.stderr);
-    assert!(r.report()["broker"]["rss_max"].is_null(), "what cannot be seen is not 0");
+    for figure in ["cpu", "rss_max", "descriptors_max", "threads_max", "written", "written_per_message", "per_client"] {
+        assert!(r.report()["broker"][figure].is_null(), "what cannot be seen is not 0: {figure}");
+    }
+    assert_eq!(r.report()["broker"]["samples"], serde_json::json!([]));
+    let said = r.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(said.contains("CPU, memory, descriptors, threads and bytes written not measured"), "{said}");
+    assert_eq!(std::fs::read_to_string(r.folder.join("broker.csv")).expect("written").lines().count(), 1);
     assert!(broker.try_wait().expect("ours").is_none(), "it still runs");
     broker.kill().expect("ours");
     broker.wait().expect("ours");
+}
+
+/// A broker's series and shares, with 60 clients on a broker that stores before it acknowledges. Its folder is below `target`, since a
+/// temporary one may lie in memory, where nothing is written to storage.
+#[test]
+fn the_broker_s_resources_are_told_by_second_message_and_client() {
+    let scenario = r##"
+ramp = "500 ms"
+duration = "3 s"
+drain = "10 s"
+[fleet.s]
+sensors = 60
+publish = { topic = "r/{sensor}", qos = 1, every = "300 ms" }
+[subscriber.all]
+session = "persistent"
+filters = [{ filter = "r/#", qos = 1 }]
+"##;
+    let r = run_below(std::path::Path::new(env!("CARGO_TARGET_TMPDIR")), scenario, &["--target", "reference-durable"]);
+    assert!(is_fine(r.code), "{}\n{}", r.stdout, r.stderr);
+    let broker = &r.report()["broker"];
+    let number = |name: &str| broker[name].as_f64().unwrap_or_else(|| panic!("{name} of {broker:#}"));
+    let delivered = r.report()["total"]["counts"]["delivered"].as_f64().expect("counted");
+    assert!(number("written") > 0.0 && (number("written_per_message") - number("written") / delivered).abs() < 0.01);
+    let samples = broker["samples"].as_array().expect("a list");
+    assert_eq!(samples[0]["at"], 0.0, "before anybody came");
+    assert!(samples[0]["written_per_second"].is_null(), "there is no look before it");
+    for sample in samples {
+        assert!(sample["descriptors"].as_u64() > Some(0) && sample["threads"].as_u64() > Some(0), "{sample}");
+    }
+    assert!(samples.iter().any(|s| s["written_per_second"].as_f64() > Some(0.0)), "{samples:#?}");
+    let each = &broker["per_client"];
+    assert_eq!(each["clients"], 61, "{each}");
+    // A connection is one descriptor, and the broker has its listeners and files before anybody comes.
+    assert!(each["descriptors"].as_f64().is_some_and(|n| (0.9..1.5).contains(&n)), "{each}");
+    assert!(each["rss"].is_number() && each["threads"].as_f64().is_some_and(|n| n < 0.1), "{each}");
+    let said = r.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(said.contains(" a client), ") && said.contains(" written ("), "{said}");
+    let csv = std::fs::read_to_string(r.folder.join("broker.csv")).expect("written");
+    assert_eq!(csv.lines().count(), 1 + samples.len());
+    let page = std::fs::read_to_string(r.folder.join("report.html")).expect("written");
+    for id in ["cpu", "memory", "written", "descriptors", "threads"] {
+        assert!(page.contains(&format!("<figure id=\"chart-broker-{id}\">")), "{id}");
+    }
+}
+
+/// What a broker wrote before it was killed, and after it came back, adds up.
+#[test]
+fn what_was_written_goes_on_after_a_restart() {
+    let scenario = format!("{SMALL}\n[[fault]]\nat = \"1500 ms\"\nbroker = \"kill\"\nback_after = \"300 ms\"\n");
+    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let r = run_below(folder, &scenario, &["--target", "reference-durable"]);
+    let samples = r.report()["broker"]["samples"].as_array().expect("a list").clone();
+    let rates: Vec<f64> = samples.iter().skip(1).map(|s| s["written_per_second"].as_f64().expect("seen")).collect();
+    assert!(rates.iter().all(|rate| *rate >= 0.0), "{samples:#?}");
+    let sum: f64 = samples
+        .windows(2)
+        .zip(&rates)
+        .map(|(pair, rate)| {
+            let at = |n: usize| pair[n]["at"].as_f64().expect("a time");
+            (at(1) - at(0)) * rate
+        })
+        .sum();
+    let written = r.report()["broker"]["written"].as_f64().expect("seen");
+    assert!(sum > 0.0 && (sum - written).abs() < 1e3, "{sum} {written}");
+    assert!(samples.iter().skip(1).all(|s| s["cores"].is_number()), "{samples:#?}");
 }
 
 #[test]

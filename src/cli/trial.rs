@@ -10,7 +10,7 @@ use crate::run::{Outcome, Settings};
 use crate::scenario::explain;
 use crate::scenario::model::Scenario;
 use crate::target::{Target, TargetError, Wish};
-use crate::time::{Duration, nanos};
+use crate::time::{Duration, Instant, nanos};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -117,6 +117,7 @@ pub(super) fn conduct(
     let mut target = Target::prepare_in(&wish, networks(scenario, 0).map_err(say)?).map_err(say)?;
     let congestion = target.networks.as_ref().map_or_else(String::new, |n| n.congestion.clone());
     let cores = cores.as_ref().map(|split| split.harness.clone());
+    let at_rest = target.sample(Instant::ZERO);
     let mut run = |scenario: &Scenario, clean: bool| -> Result<Outcome, (String, u8)> {
         let mut display = Display::new();
         let settings = Settings { seed, strict: args.strict, clean, cores: cores.clone(), ..Settings::default() };
@@ -135,6 +136,7 @@ pub(super) fn conduct(
     }
     let started = Clock::wall_nanos() / 1_000_000_000;
     let mut outcome = run(scenario, false)?;
+    outcome.summary.at_rest = at_rest;
     outcome.notes.splice(..0, before);
     outcome.notes.extend(args.way.notes());
     outcome.notes.extend(target.note.clone());

@@ -21,6 +21,8 @@ pub struct Summary {
     pub harness: Harness,
     /// The broker's process tree; empty where it cannot be seen.
     pub resources: Vec<ResourceSample>,
+    /// The same before any client came, and before a warm-up; none where it cannot be seen.
+    pub at_rest: Option<ResourceSample>,
     /// What the kernels on the links say of themselves; none where smoltcp speaks TCP on both ends.
     pub retransmitted: Option<Retransmitted>,
     /// Where the broker sent its clients (5.0, section 4.11), by reason and server; those beyond the first [`MOST_REDIRECTS`] together,
@@ -159,7 +161,7 @@ pub struct Harness {
     pub tainted: Vec<String>,
 }
 
-/// One look at the broker's process tree.
+/// One look at the broker's process tree. CPU time and bytes written go on where a broker that was started again goes on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ResourceSample {
     /// When.
@@ -172,6 +174,7 @@ pub struct ResourceSample {
     pub descriptors: Option<u32>,
     /// Threads.
     pub threads: u32,
-    /// Bytes written to storage since the process started; none if it may not be seen.
+    /// Bytes sent to storage since the process started (`write_bytes` of /proc/PID/io: not to pipes, sockets or a file system in memory);
+    /// none if it may not be seen.
     pub written: Option<u64>,
 }

@@ -3,7 +3,7 @@
 use super::figures::{curve, figures};
 use super::metric::{self, float, seconds};
 use super::model::*;
-use super::{exit, redact};
+use super::{exit, redact, resources};
 use crate::measure::summary::{Summary, Wire, WireCost};
 use crate::promise::{Latency, Promises};
 use crate::trace::{ClientId, FaultMark};
@@ -70,7 +70,7 @@ impl Report {
             timeline: timeline(promises, summary),
             faults: inputs.faults.iter().map(fault).collect(),
             harness: harness(summary),
-            broker: broker(verdicts, summary),
+            broker: resources::broker(verdicts, summary),
         };
         report.cost = cost(&report.groups);
         report.exit = exit::decide(&report);
@@ -298,44 +298,5 @@ fn harness(summary: &Summary) -> HarnessInfo {
         loops: harness.loops,
         kernel_stamps: harness.kernel_stamps,
         stamped: harness.stamped,
-    }
-}
-
-fn broker(verdicts: &Verdicts, summary: &Summary) -> BrokerInfo {
-    let samples = &summary.resources;
-    let mut before: Option<&crate::measure::summary::ResourceSample> = None;
-    let looks = samples.iter().map(|sample| {
-        // After a restart the process tree's CPU time begins anew: no difference can be told there.
-        let cores = before.filter(|b| sample.cpu >= b.cpu && sample.at > b.at).map(|b| {
-            let used = sample.cpu.saturating_sub(b.cpu).as_secs_f64();
-            metric::to_nanos(used / sample.at.since(b.at).as_secs_f64())
-        });
-        before = Some(sample);
-        BrokerSample { at: sample.at.as_secs_f64(), cores, rss: sample.rss }
-    });
-    let looks = looks.collect();
-    // Sums of growth, so that a restart (whose counter begins at 0) takes nothing away.
-    let grown = samples.windows(2).filter_map(|pair| {
-        let (from, to) = (pair[0].written?, pair[1].written?);
-        Some(if to >= from { to - from } else { to })
-    });
-    BrokerInfo {
-        cpu: summary.broker_cpu.map(|d| d.as_secs_f64()),
-        cpu_per_message: metric::cpu_per_message(verdicts, summary),
-        rss_max: samples.iter().map(|s| s.rss).max(),
-        descriptors_max: samples.iter().filter_map(|s| s.descriptors).max(),
-        threads_max: samples.iter().map(|s| s.threads).max(),
-        written: grown.reduce(|a, b| a.saturating_add(b)),
-        owed_at_restart: summary.owed_at_restart,
-        samples: looks,
-        redirects: summary
-            .redirects
-            .iter()
-            .map(|((reason, to), count)| RedirectInfo {
-                reason: *reason,
-                to: to.as_deref().map(redact::passwords),
-                count: *count,
-            })
-            .collect(),
     }
 }

@@ -1,5 +1,5 @@
-//! `latency.csv` (percentiles by group) and `timeline.csv` (counts and latencies by interval), for spreadsheets. Times
-//! are seconds; a figure that could not be measured is an empty field.
+//! `latency.csv` (percentiles by group), `timeline.csv` (counts and latencies by interval) and `broker.csv` (the broker's resources by
+//! second), for spreadsheets. Times are seconds, sizes bytes; a figure that could not be measured is an empty field.
 
 use super::model::Report;
 use super::model::{Figures, LatencyInfo};
@@ -90,6 +90,24 @@ pub fn timeline(report: &Report) -> String {
             row.extend([point.map(|p| p.p50), point.map(|p| p.p99), point.map(|p| p.max)].map(time));
         }
         table.row(&row);
+    }
+    table.finish()
+}
+
+/// One row a look at the broker's process tree; none where it cannot be seen. `cores` and `written_per_second` are since the row before.
+#[must_use]
+pub fn broker(report: &Report) -> String {
+    let mut table = Table::new(&["at", "cores", "rss", "descriptors", "threads", "written_per_second"]);
+    let whole = |n: Option<u32>| n.map_or_else(String::new, |n| n.to_string());
+    for sample in &report.broker.samples {
+        table.row(&[
+            format!("{:.3}", sample.at),
+            sample.cores.map_or_else(String::new, |c| format!("{c:.4}")),
+            sample.rss.to_string(),
+            whole(sample.descriptors),
+            whole(sample.threads),
+            sample.written_per_second.map_or_else(String::new, |b| format!("{b:.0}")),
+        ]);
     }
     table.finish()
 }

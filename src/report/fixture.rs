@@ -378,6 +378,7 @@ fn summary() -> Summary {
         resources: (0..184_u32).map(|s| sample(s, &mut draw)).collect(),
         broker_cpu: Some(Duration::from_millis(900)),
         owed_at_restart: None,
+        at_rest: Some(ResourceSample { descriptors: Some(9), ..sample(0, &mut Draw(1)) }),
     }
 }
 

@@ -85,6 +85,10 @@ pub fn moment(s: f64) -> String {
 #[must_use]
 pub fn bytes(b: f64) -> String {
     const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+    // A quotient of a few bytes: what is not 0 does not look like it.
+    if b.abs() < 9.995 && b != libm::round(b) {
+        return format!("{} B", three_digits(b));
+    }
     if b.abs() < 1024.0 {
         return format!("{b:.0} B");
     }
@@ -165,6 +169,7 @@ mod tests {
         }
         assert_eq!(bytes(6.1 * 1024.0 * 1024.0), "6.1 MiB");
         assert_eq!(bytes(512.0), "512 B");
+        assert_eq!((bytes(0.0), bytes(0.25), bytes(3.0)), ("0 B".to_owned(), "0.25 B".to_owned(), "3 B".to_owned()));
         assert_eq!(per_cent(0.0013), "0.13 %");
         assert_eq!(date(951_782_400), "2000-02-29 00:00 UTC");
         assert_eq!(date(1_795_511_856), "2026-11-24 09:17 UTC");

@@ -288,6 +288,12 @@ pub struct BrokerInfo {
     pub threads_max: Option<u32>,
     /// Bytes written to storage during the run, as far as the samples tell.
     pub written: Option<u64>,
+    /// Bytes written to storage a message delivered.
+    #[serde(default)]
+    pub written_per_message: Option<f64>,
+    /// What it has more with its clients than without them, a client.
+    #[serde(default)]
+    pub per_client: Option<PerClient>,
     /// Deliveries owed when it was killed or stopped, to be started again, the most; none if it never was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owed_at_restart: Option<u64>,
@@ -296,6 +302,21 @@ pub struct BrokerInfo {
     /// Where it sent clients (5.0, section 4.11).
     #[serde(default)]
     pub redirects: Vec<RedirectInfo>,
+}
+
+/// What the broker has more at most than before the first client came (and before a warm-up), divided by the most clients that were
+/// connected at once. For memory this is more than a connection costs: sessions, queues and what load alone made grow are in it.
+/// A message has no such figures, for what it takes is given back.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+pub struct PerClient {
+    /// The most clients that were connected at once.
+    pub clients: u64,
+    /// Resident memory; none below 50 clients, where what the broker needs anyway would pass for theirs.
+    pub rss: Option<f64>,
+    /// Open descriptors.
+    pub descriptors: Option<f64>,
+    /// Threads.
+    pub threads: Option<f64>,
 }
 
 /// The broker sent clients to another server; squall's own do not follow.
@@ -314,8 +335,18 @@ pub struct RedirectInfo {
 pub struct BrokerSample {
     /// When.
     pub at: f64,
-    /// Cores used since the sample before; none for the first, and after a restart.
+    /// Cores used since the sample before; none for the first, and where one of its processes has gone since.
     pub cores: Option<f64>,
     /// Resident memory.
     pub rss: u64,
+    /// Open descriptors; none where they may not be seen.
+    #[serde(default)]
+    pub descriptors: Option<u32>,
+    /// Threads.
+    #[serde(default)]
+    pub threads: Option<u32>,
+    /// Bytes a second written to storage since the sample before; none for the first, where they may not be seen, and where one of its
+    /// processes has gone since.
+    #[serde(default)]
+    pub written_per_second: Option<f64>,
 }

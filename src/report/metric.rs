@@ -1,6 +1,7 @@
 //! Reads a threshold's metric off what was measured.
 
 use super::model::{Counts, Unit};
+use super::resources;
 use crate::measure::summary::{GroupSummary, Summary};
 use crate::promise::{BrokerFigure, Count, Figure, Latency, Metric, Promises};
 use crate::verdict::outcome::Verdicts;
@@ -28,9 +29,9 @@ pub(super) fn float(n: u64) -> f64 {
 pub const fn unit(metric: &Metric) -> Unit {
     match metric {
         Metric::Latency { .. } | Metric::HarnessSlipP99 => Unit::Seconds,
-        Metric::Count { .. } => Unit::Count,
+        Metric::Count { .. } | Metric::Broker(BrokerFigure::DescriptorsMax | BrokerFigure::ThreadsMax) => Unit::Count,
         Metric::Broker(BrokerFigure::CpuSeconds | BrokerFigure::CpuPerMessage) => Unit::Seconds,
-        Metric::Broker(BrokerFigure::RssMax) => Unit::Bytes,
+        Metric::Broker(BrokerFigure::RssMax | BrokerFigure::WrittenPerMessage) => Unit::Bytes,
     }
 }
 
@@ -55,6 +56,9 @@ pub fn evaluate(metric: &Metric, promises: &Promises, verdicts: &Verdicts, summa
         Metric::Broker(BrokerFigure::CpuSeconds) => summary.broker_cpu.map(|cpu| cpu.as_secs_f64()),
         Metric::Broker(BrokerFigure::CpuPerMessage) => cpu_per_message(verdicts, summary),
         Metric::Broker(BrokerFigure::RssMax) => summary.resources.iter().map(|s| s.rss).max().map(float),
+        Metric::Broker(BrokerFigure::DescriptorsMax) => resources::descriptors_max(&summary.resources).map(f64::from),
+        Metric::Broker(BrokerFigure::ThreadsMax) => resources::threads_max(&summary.resources).map(f64::from),
+        Metric::Broker(BrokerFigure::WrittenPerMessage) => written_per_message(verdicts, summary),
         Metric::HarnessSlipP99 => {
             summary.harness.slip.as_ref().filter(|h| !h.is_empty()).map(|h| seconds(h.value_at_percentile(99.0)))
         }
@@ -63,9 +67,17 @@ pub fn evaluate(metric: &Metric, promises: &Promises, verdicts: &Verdicts, summa
 
 /// Broker CPU seconds by message delivered; none if either is unknown or nothing was delivered.
 pub(super) fn cpu_per_message(verdicts: &Verdicts, summary: &Summary) -> Option<f64> {
-    let cpu = summary.broker_cpu?.as_secs_f64();
-    let delivered = total_counts(summary, verdicts).delivered.filter(|n| *n > 0)?;
-    Some(to_nanos(cpu / float(delivered)))
+    Some(to_nanos(summary.broker_cpu?.as_secs_f64() / delivered(verdicts, summary)?))
+}
+
+/// Bytes that the broker wrote to storage by message delivered, to a thousandth; none if either is unknown or nothing was delivered.
+pub(super) fn written_per_message(verdicts: &Verdicts, summary: &Summary) -> Option<f64> {
+    let written = float(resources::written(&summary.resources)?);
+    Some(libm::round(written / delivered(verdicts, summary)? * 1e3) / 1e3)
+}
+
+fn delivered(verdicts: &Verdicts, summary: &Summary) -> Option<f64> {
+    total_counts(summary, verdicts).delivered.filter(|n| *n > 0).map(float)
 }
 
 /// The group of that name with its index, or all of them.

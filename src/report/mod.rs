@@ -22,6 +22,7 @@ mod measured;
 mod metric;
 pub mod model;
 mod redact;
+mod resources;
 mod story;
 pub mod terminal;
 #[cfg(test)]

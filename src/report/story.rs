@@ -1,6 +1,8 @@
 //! What several exporters say in the same words: evidence as plain text, the harness in a sentence, strength.
 
-use super::model::{EvidenceInfo, GuaranteeInfo, QosCost, Standing, TargetKind, ThresholdInfo, Way};
+use super::model::{
+    BrokerInfo, EvidenceInfo, GuaranteeInfo, PerClient, QosCost, Standing, TargetKind, ThresholdInfo, Way,
+};
 use super::{Report, format};
 use std::fmt::Write;
 
@@ -107,14 +109,45 @@ pub fn broker(report: &Report) -> String {
     if trust(report) == Trust::Virtual {
         return "simulated: it takes no CPU and no memory of its own".to_owned();
     }
-    let broker = &report.broker;
-    let each = broker.cpu_per_message.map_or_else(String::new, |s| format!(" ({} a message)", format::seconds(s)));
-    let cpu = broker.cpu.map_or_else(|| "CPU not measured".to_owned(), |s| format!("CPU {}{each}", format::seconds(s)));
-    let memory = broker.rss_max.map_or_else(
-        || "memory not measured".to_owned(),
-        |b| format!("memory {} at most", format::bytes(super::metric::float(b))),
-    );
-    format!("{cpu}, {memory}")
+    let known: Vec<String> = figures_of_the_broker(&report.broker).into_iter().filter_map(|(_, said)| said).collect();
+    let unseen = unseen_of_the_broker(&report.broker).map(|what| format!("{what} not measured"));
+    Some(known.join(", ")).filter(|text| !text.is_empty()).into_iter().chain(unseen).collect::<Vec<_>>().join("; ")
+}
+
+/// What of the broker's resources could not be measured: `threads and bytes written`; none if all could.
+#[must_use]
+pub fn unseen_of_the_broker(broker: &BrokerInfo) -> Option<String> {
+    let unseen = figures_of_the_broker(broker).into_iter().filter(|(_, said)| said.is_none()).map(|(what, _)| what);
+    let unseen: Vec<&str> = unseen.collect();
+    let (last, others) = unseen.split_last()?;
+    Some(if others.is_empty() { (*last).to_owned() } else { format!("{} and {last}", others.join(", ")) })
+}
+
+/// Each resource with what is said of it, and of its share of a message or a client; none where it could not be measured.
+fn figures_of_the_broker(broker: &BrokerInfo) -> [(&'static str, Option<String>); 5] {
+    let each = |share: Option<String>, of: &str| share.map_or_else(String::new, |s| format!(" ({s} a {of})"));
+    let client = |part: fn(&PerClient) -> Option<f64>| broker.per_client.as_ref().and_then(part);
+    let whole = |n: Option<u32>, one: &str, many: &str, share: Option<f64>| {
+        let each = each(share.map(few), "client");
+        n.map(|n| format!("{} {} at most{each}", format::count(u64::from(n)), if n == 1 { one } else { many }))
+    };
+    let bytes = |b: u64| format::bytes(super::metric::float(b));
+    let cpu = each(broker.cpu_per_message.map(format::seconds), "message");
+    let memory = each(client(|c| c.rss).map(format::bytes), "client");
+    let written = each(broker.written_per_message.map(format::bytes), "message");
+    [
+        ("CPU", broker.cpu.map(|s| format!("CPU {}{cpu}", format::seconds(s)))),
+        ("memory", broker.rss_max.map(|b| format!("memory {} at most{memory}", bytes(b)))),
+        ("descriptors", whole(broker.descriptors_max, "descriptor", "descriptors", client(|c| c.descriptors))),
+        ("threads", whole(broker.threads_max, "thread", "threads", client(|c| c.threads))),
+        ("bytes written", broker.written.map(|b| format!("{} written{written}", bytes(b)))),
+    ]
+}
+
+/// A number of things a client: `1.00`, and `0` where there was no more with them than without.
+#[must_use]
+pub fn few(x: f64) -> String {
+    if x == 0.0 { "0".to_owned() } else { format::three_digits(x) }
 }
 
 /// Where the broker sent its clients, if it did.
@@ -198,3 +231,8 @@ pub fn kernels(report: &Report) -> Option<String> {
 
 /// What the cost table leaves out or divides by.
 pub const COST_NOTE: &str = "What the publishing fleets' links carried, both ways, by messages sent; connecting, keep alive and retransmissions are in it.";
+
+/// What the broker's shares are of.
+pub const SHARES_NOTE: &str = "A client: what there was at most, less what there was before the first client came (and before a warm-up), by the most \
+    clients connected at once; for memory that is an upper bound, since sessions, queues and what load alone made grow are in it, and it \
+    is not told below 50 clients. A message: by messages delivered. Written: bytes sent to storage, as the kernel counts them.";

@@ -106,7 +106,8 @@ evidence 1   QoS 2, message leak-alarm-07 #3 delivered twice to head-end-00
         "Latency from the intended time          p50      p90      p99      max\n",
         "  leak-alarm   publish to PUBCOMP    9.50 s   26.0 s   40.9 s   42.4 s\n",
         "  QoS 2                   84.0         940        15.4        1.80      292 ms\n",
-        "Broker     CPU 900 ms (216 µs a message), memory 6.0 MiB at most\n",
+        "Broker     CPU 900 ms (216 µs a message), memory 6.0 MiB at most (5.8 KiB a client), 310 descriptors\n",
+        "           at most (1.00 a client), 1 thread at most (0 a client); bytes written not measured\n",
         "exit 1: a guarantee was broken: QoS 2\n",
         "again, under the same conditions: squall run scenarios/smart-meters.toml --target mosquitto --seed 7\n",
     ] {
@@ -176,6 +177,11 @@ fn csv_leaves_out_what_was_not_measured() {
     assert!(killed.starts_with("90.000,92.000,") && killed.contains(",broker killed,"), "{killed}");
     let widths: BTreeSet<usize> = timeline.lines().map(|l| l.split(',').count()).collect();
     assert_eq!(widths.len(), 1, "rows are as wide as the header");
+    let broker = csv::broker(&report);
+    let mut lines = broker.lines();
+    assert_eq!(lines.next(), Some("at,cores,rss,descriptors,threads,written_per_second"));
+    assert_eq!(lines.next(), Some("0.000,,4500000,310,1,"), "what it wrote could not be seen, and is no 0");
+    assert_eq!(lines.count(), 183);
 }
 
 /// A link counts what it corrupts and what comes twice; the page has both beside what it loses.
@@ -189,7 +195,24 @@ fn what_a_link_did_to_packets_stands_on_the_page() {
     assert!(page.contains("<td class=\"n\">120</td><td class=\"n\">15</td><td class=\"n\">0</td>"), "{page}");
 }
 
-/// What a program wrote before it told two of a link's counts is read as not measured.
+/// The page shows what was read as nothing, and has no chart of what could not be seen.
+#[test]
+fn bytes_written_are_shown_where_they_were_read() {
+    let mut fixture = broken();
+    let page = |fixture: &Fixture| html::render(&fixture.report());
+    let missing = "<tr><th scope=\"row\">Written to storage</th><td class=\"n missing\">";
+    assert!(page(&fixture).contains(missing) && !page(&fixture).contains("chart-broker-written"));
+    fixture.summary.resources.iter_mut().for_each(|s| s.written = Some(4_096));
+    let read = page(&fixture);
+    assert!(read.contains("<tr><th scope=\"row\">Written to storage</th><td class=\"n\">0 B</td>"));
+    assert!(read.contains("chart-broker-written"));
+    (0_u64..).zip(&mut fixture.summary.resources).for_each(|(n, s)| s.written = Some(n * 4_171));
+    let broker = fixture.report().broker;
+    assert_eq!((broker.written, broker.written_per_message), (Some(183 * 4_171), Some(183.0)), "4,171 were delivered");
+    assert_eq!(broker.samples[7].written_per_second, Some(4_171.0));
+}
+
+/// What a program wrote before it told the broker's shares, and two of a link's counts, is read as not measured.
 #[test]
 fn a_report_of_before_is_read() {
     let mut value: serde_json::Value = serde_json::from_str(&json::render(&broken().report())).expect("JSON");
@@ -197,8 +220,12 @@ fn a_report_of_before_is_read() {
         let from = from.as_object_mut().expect("an object");
         keys.iter().for_each(|key| drop(from.remove(*key).unwrap_or_else(|| panic!("no {key}"))));
     };
+    take(&mut value["broker"], &["written_per_message", "per_client"]);
+    take(&mut value["broker"]["samples"][0], &["descriptors", "threads", "written_per_second"]);
     take(&mut value["groups"][0]["wire"]["up"], &["duplicated", "corrupted"]);
     let read = json::parse(&value.to_string()).expect("a report of the same version");
+    assert_eq!((read.broker.written_per_message, read.broker.per_client), (None, None));
+    assert_eq!(read.broker.samples[0].threads, None);
     assert_eq!(read.groups[0].wire.expect("it has links").up.corrupted, None);
 }
 
@@ -272,6 +299,8 @@ fn every_chart_is_there_for_both_widths() {
         "wire",
         "broker-cpu",
         "broker-memory",
+        "broker-descriptors",
+        "broker-threads",
     ] {
         let figure = page.split(&format!("<figure id=\"chart-{id}\">")).nth(1).expect(id);
         let figure = figure.split("</figure>").next().expect("a whole figure");

@@ -96,6 +96,7 @@ pub fn write_all(report: &Report, summary: &Summary, folder: &Path) -> Result<Ve
         ("summary.md".to_owned(), markdown::render(report).into_bytes()),
         ("latency.csv".to_owned(), csv::latency(report).into_bytes()),
         ("timeline.csv".to_owned(), csv::timeline(report).into_bytes()),
+        ("broker.csv".to_owned(), csv::broker(report).into_bytes()),
         ("latency.hlog".to_owned(), hdr::log(report, summary)),
     ];
     files.extend(hdr::percentiles(report, summary).into_iter().map(|(name, text)| (name, text.into_bytes())));

@@ -26,6 +26,8 @@ use std::sync::mpsc::{Sender, channel};
 const STALL: Duration = Duration::from_millis(150);
 /// How often the run is looked after (assumed).
 const LOOK: Duration = Duration::from_millis(50);
+/// How often the broker's process tree is looked at.
+const SAMPLING: Duration = Duration::from_secs(1);
 /// How often a broker that was started again is asked whether it answers (assumed): as finely is that time known.
 const ASK: Duration = Duration::from_millis(5);
 /// How late messages may be sent at the 99th percentile (assumed).
@@ -200,8 +202,9 @@ struct Conduct<'a> {
     to_do: Vec<(Instant, Deed)>,
     faults: Vec<FaultMark>,
     samples: Vec<ResourceSample>,
-    /// CPU time of processes that are gone.
+    /// CPU time of processes that are gone, and what they wrote.
     cpu_of_the_gone: Duration,
+    written_by_the_gone: u64,
     next_sample: Instant,
     partial: Option<String>,
     died: Option<String>,
@@ -227,6 +230,7 @@ impl<'a> Conduct<'a> {
         let mut drivers = Drivers::default();
         let loops = load_loops(settings.loops, scenario);
         let groups_of_clients = clients.iter().map(|c| c.group).collect();
+        let at_rest = target.sample(Instant::ZERO);
         let clock = Clock::start();
         let engine: Arc<dyn Engine> = engine::begin(target.networks.take(), &mut clients, clock)?.into();
         let (messages, inbox) = channel();
@@ -285,9 +289,10 @@ impl<'a> Conduct<'a> {
             to_do: deeds(&scenario.faults),
             faults: promises.faults.clone(),
             promises,
-            samples: Vec::new(),
+            samples: at_rest.into_iter().collect(),
             cpu_of_the_gone: Duration::ZERO,
-            next_sample: Instant::ZERO,
+            written_by_the_gone: 0,
+            next_sample: Instant::ZERO + SAMPLING,
             partial: None,
             died: None,
             notes: Vec::new(),
@@ -387,9 +392,7 @@ impl<'a> Conduct<'a> {
             self.to_do.remove(0);
             if matches!(deed, Deed::Kill | Deed::Stop) {
                 self.owed = self.live.owed.load(Ordering::Relaxed);
-                self.next_sample = Instant::ZERO;
-                self.sample(now); // the last look at this process
-                self.cpu_of_the_gone += self.cpu_of_the_living();
+                self.take_leave(now);
             }
             let (result, kind, what, lasted) = match deed {
                 Deed::Kill => (self.target.kill(), FaultKind::BrokerKill, "broker killed".to_owned(), None),
@@ -455,18 +458,24 @@ impl<'a> Conduct<'a> {
         }
     }
 
-    /// CPU time of the process tree that runs now.
-    fn cpu_of_the_living(&self) -> Duration {
-        self.samples.last().map_or(Duration::ZERO, |s| s.cpu.saturating_sub(self.cpu_of_the_gone))
+    /// The last look at processes that are about to go: what they used counts on. What they use to end is not seen.
+    fn take_leave(&mut self, now: Instant) {
+        self.next_sample = Instant::ZERO;
+        self.sample(now);
+        if let Some(last) = self.samples.last() {
+            self.cpu_of_the_gone = last.cpu;
+            self.written_by_the_gone = last.written.unwrap_or(self.written_by_the_gone);
+        }
     }
 
     fn sample(&mut self, now: Instant) {
         if now < self.next_sample {
             return;
         }
-        self.next_sample = now + Duration::from_secs(1);
+        self.next_sample = now + SAMPLING;
         if let Some(mut sample) = self.target.sample(now) {
             sample.cpu += self.cpu_of_the_gone;
+            sample.written = sample.written.map(|bytes| bytes + self.written_by_the_gone);
             self.samples.push(sample);
         }
     }
@@ -541,6 +550,7 @@ impl<'a> Conduct<'a> {
             (Some(first), Some(last)) if self.samples.len() > 1 => Some(last.cpu.saturating_sub(first.cpu)),
             _ => None,
         };
+        summary.at_rest = self.samples.first().copied().filter(|s| s.at == Instant::ZERO);
         summary.resources = self.samples;
         summary.owed_at_restart = self.owed_at_restart;
         self.faults.sort_by_key(|f| f.at);

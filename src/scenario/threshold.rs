@@ -55,10 +55,14 @@ fn limit(text: &str, unit: Unit) -> Result<f64, Wrong> {
 }
 
 fn metric(text: &str, groups: &[&str]) -> Result<(Metric, Unit), Wrong> {
+    let broker = |figure, unit| Ok((Metric::Broker(figure), unit));
     match text {
-        "broker.rss.max" => return Ok((Metric::Broker(BrokerFigure::RssMax), Unit::Bytes)),
-        "broker.cpu" => return Ok((Metric::Broker(BrokerFigure::CpuSeconds), Unit::Time)),
-        "broker.cpu_per_message" => return Ok((Metric::Broker(BrokerFigure::CpuPerMessage), Unit::Time)),
+        "broker.rss.max" => return broker(BrokerFigure::RssMax, Unit::Bytes),
+        "broker.descriptors.max" => return broker(BrokerFigure::DescriptorsMax, Unit::Plain),
+        "broker.threads.max" => return broker(BrokerFigure::ThreadsMax, Unit::Plain),
+        "broker.cpu" => return broker(BrokerFigure::CpuSeconds, Unit::Time),
+        "broker.cpu_per_message" => return broker(BrokerFigure::CpuPerMessage, Unit::Time),
+        "broker.written_per_message" => return broker(BrokerFigure::WrittenPerMessage, Unit::Bytes),
         "harness.slip.p99" => return Ok((Metric::HarnessSlipP99, Unit::Time)),
         _ => {}
     }
@@ -112,7 +116,8 @@ fn group(selector: &str, groups: &[&str]) -> Result<String, Wrong> {
 fn known() -> String {
     let latencies: Vec<&str> = Latency::ALL.iter().map(|l| l.key()).collect();
     format!(
-        "known: p50(..), p99.9(..), mean(..), max(..) of {}; count(lost), ...; broker.cpu, broker.cpu_per_message, broker.rss.max; harness.slip.p99",
+        "known: p50(..), p99.9(..), mean(..), max(..) of {}; count(lost), ...; broker.cpu, broker.cpu_per_message, \
+         broker.written_per_message, broker.rss.max, broker.descriptors.max, broker.threads.max; harness.slip.p99",
         latencies.join(", ")
     )
 }
@@ -130,6 +135,9 @@ mod tests {
         let t = parse("broker.rss.max <= 1 MiB", &[]).expect("legal");
         assert_eq!((t.comparison, t.limit), (Comparison::LessOrEqual, 1_048_576.0));
         assert!(parse("count(lost) <= 0", &[]).is_ok());
+        assert!(parse("broker.written_per_message < 2 KiB", &[]).is_ok());
+        assert!(parse("broker.descriptors.max < 300", &[]).is_ok());
+        assert!(parse("broker.threads.max < 300 B", &[]).is_err(), "a plain number");
         assert!(parse("max(publish_ack) > 5 ms", &[]).is_ok());
     }
 

@@ -11,9 +11,13 @@ pub struct Scratch(pub PathBuf);
 
 impl Scratch {
     pub fn new() -> Self {
+        Self::below(&std::env::temp_dir())
+    }
+
+    pub fn below(parent: &Path) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let n = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("squall-test-{}-{n}", std::process::id()));
+        let path = parent.join(format!("squall-test-{}-{n}", std::process::id()));
         std::fs::create_dir_all(&path).expect("a scratch folder");
         Self(path)
     }
@@ -92,7 +96,12 @@ impl Run {
 
 /// Runs a scenario given as text.
 pub fn run(scenario: &str, arguments: &[&str]) -> Run {
-    let scratch = Scratch::new();
+    run_below(&std::env::temp_dir(), scenario, arguments)
+}
+
+/// The same, with the folder for all files below another.
+pub fn run_below(parent: &Path, scenario: &str, arguments: &[&str]) -> Run {
+    let scratch = Scratch::below(parent);
     let file = scratch.file("test.toml", scenario);
     let out = scratch.0.join("reports");
     let output = squall().arg("run").arg(&file).arg("--out").arg(&out).args(arguments).output().expect("it starts");

@@ -1,11 +1,13 @@
 //! The page's charts, each drawn twice: for a wide window and for a phone.
 
 mod axis;
+mod broker;
 mod frame;
 
 use super::model::{FaultInfo, LatencyPoint, LatencySeries, Report};
 use super::{format, story};
 use axis::Axis;
+pub use broker::broker;
 pub use frame::Ink;
 use frame::{Frame, Size, svg};
 use plotters::style::text_anchor::HPos;
@@ -264,33 +266,6 @@ fn counts(report: &Report, id: &str, title: &str, about: &str, lines: &[(Ink, &s
             }
         })
     })
-}
-
-/// The broker's CPU and memory over time; empty where its process cannot be seen.
-#[must_use]
-pub fn broker(report: &Report) -> Vec<Chart> {
-    let samples = &report.broker.samples;
-    if samples.len() < 2 {
-        return Vec::new();
-    }
-    let cpu: Vec<_> = samples.iter().filter_map(|s| s.cores.map(|c| (s.at, c * 100.0))).collect();
-    let rss: Vec<_> = samples.iter().map(|s| (s.at, super::metric::float(s.rss))).collect();
-    let largest = |line: &[(f64, f64)]| line.iter().map(|p| p.1).fold(0.1, f64::max);
-    let per_cent = |x: f64| format!("{} %", axis::plain(x));
-    let parts = [
-        ("broker-cpu", "Broker: CPU, share of one core", axis::linear(largest(&cpu), 4, per_cent), cpu, Ink::Series(1)),
-        ("broker-memory", "Broker: resident memory", axis::memory(largest(&rss), 5), rss, Ink::Series(0)),
-    ];
-    let of = |(id, title, y, line, ink): (&str, &str, Axis, Vec<(f64, f64)>, Ink)| {
-        let label = format!("Chart: {title}, over the run, with faults marked.");
-        chart(id, title, "All processes of the broker's tree.", Vec::new(), 180, |size| {
-            svg(size, &time_axis(report, size), &y, &label, |frame| {
-                marks(frame, report);
-                frame.line(&line, ink, 18);
-            })
-        })
-    };
-    parts.into_iter().filter(|p| !p.3.is_empty()).map(of).collect()
 }
 
 /// Bytes a message by QoS: what MQTT itself needs, and what went over the link.

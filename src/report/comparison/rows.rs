@@ -27,7 +27,7 @@ fn row((key, title, unit, read): Figure, conditions: &Conditions, trials: &[Tria
         let pairs = |t: usize| values[0].iter().copied().zip(values[t].iter().copied());
         // Nothing is no part of a ratio, and the ratio of the other repeats would say that it had not been seen.
         let some_is_zero = |t: usize| pairs(t).filter_map(|(base, new)| base.zip(new)).any(|(a, b)| a.min(b) <= 0.0);
-        let has_ratio = |t: usize| t > 0 && !(unit == Unit::Count && some_is_zero(t));
+        let has_ratio = |t: usize| t > 0 && !some_is_zero(t);
         let of = |t: usize| Ratio::of(pairs(t)).filter(|_| has_ratio(t));
         let ratios = (0..values.len()).map(of).collect();
         Row { key, title, unit, values, ratios }
@@ -65,6 +65,14 @@ fn figures() -> Vec<Figure> {
     };
     add("broker.cpu_per_message", "broker CPU a delivered message", Unit::Seconds, |r| r.broker.cpu_per_message);
     add("broker.rss.max", "broker memory at most", Unit::Bytes, |r| r.broker.rss_max.map(float));
+    add("broker.rss_per_client", "broker memory growth a client", Unit::Bytes, |r| r.broker.per_client?.rss);
+    add("broker.descriptors.max", "broker descriptors at most", Unit::Count, |r| {
+        r.broker.descriptors_max.map(f64::from)
+    });
+    add("broker.threads.max", "broker threads at most", Unit::Count, |r| r.broker.threads_max.map(f64::from));
+    add("broker.written_per_message", "broker bytes written a delivered message", Unit::Bytes, |r| {
+        r.broker.written_per_message
+    });
     add("broker.ready_again", "ready again after a restart", Unit::Seconds, |r| {
         let back = r.faults.iter().filter(|f| f.what == crate::trace::STARTED_AGAIN).filter_map(|f| f.lasted);
         back.max_by(f64::total_cmp)

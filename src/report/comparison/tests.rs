@@ -150,3 +150,26 @@ fn a_count_of_nothing_has_no_ratio_and_takes_no_trust_away() {
     }
     assert!(Comparison::build(conditions(6), &all).ranges_only());
 }
+
+/// Bytes written a message are compared as CPU is; of a broker that writes nothing there is no ratio, and what was not seen is no row.
+#[test]
+fn bytes_written_are_compared_where_both_write() {
+    let with = |written: [Option<f64>; 2]| {
+        let mut all = trials(6);
+        for trial in &mut all {
+            if let Ok((report, _)) = &mut trial.result {
+                let noise = 1.0 + f64::from(u32::try_from(trial.repeat).expect("six")) / 100.0;
+                report.broker.written_per_message = written[trial.target].map(|bytes| bytes * noise);
+            }
+        }
+        Comparison::build(conditions(6), &all)
+    };
+    let c = with([Some(100.0), Some(300.0)]);
+    let told = "two 2.0.11's broker bytes written a delivered message is 3.0 to 3.0 times one 2.0.11's";
+    assert!(c.findings().iter().any(|f| f == told), "{:?}", c.findings());
+    let c = with([Some(0.0), Some(300.0)]);
+    assert_eq!(row(&c, "broker.written_per_message").ratios[1], None);
+    assert_eq!(tables::value(row(&c, "broker.written_per_message"), 0), "0 B", "that was read");
+    let c = with([None, None]);
+    assert!(c.rows.iter().all(|r| r.key != "broker.written_per_message"));
+}

@@ -256,19 +256,25 @@ pub(super) fn broker(report: &Report) -> String {
     }
     let mut html = format!("<p>{}.</p>\n", escape(&capital(&story::broker(report))));
     html.push_str(&figures(&chart::broker(report)));
-    let whole = |n: Option<u32>| n.map_or_else(|| format::MISSING.to_owned(), |n| format::count(u64::from(n)));
+    let text = |s: Option<String>| s.unwrap_or_else(|| format::MISSING.to_owned());
+    let whole = |n: Option<u32>| text(n.map(|n| format::count(u64::from(n))));
+    let size = |b: Option<f64>| text(b.map(format::bytes));
+    let each = broker.per_client;
     let rows = [
         ("CPU in the run", format::seconds_or(broker.cpu)),
         ("CPU a message delivered", format::seconds_or(broker.cpu_per_message)),
-        (
-            "Resident memory, most",
-            broker.rss_max.map_or_else(|| format::MISSING.to_owned(), |b| format::bytes(float(b))),
-        ),
+        ("Written to storage", size(broker.written.map(float))),
+        ("Written a message delivered", size(broker.written_per_message)),
+        ("Resident memory, most", size(broker.rss_max.map(float))),
+        ("Memory growth a client", size(each.and_then(|c| c.rss))),
         ("Open descriptors, most", whole(broker.descriptors_max)),
+        ("Descriptors a client", text(each.and_then(|c| c.descriptors).map(story::few))),
         ("Threads, most", whole(broker.threads_max)),
-        ("Written to storage", broker.written.map_or_else(|| format::MISSING.to_owned(), |b| format::bytes(float(b)))),
+        ("Threads a client", text(each.and_then(|c| c.threads).map(story::few))),
+        ("Clients connected at once, most", text(each.map(|c| format::count(c.clients)))),
     ];
     html.push_str(&pairs(&rows));
+    put(&mut html, format_args!("<p class=\"note\">{}</p>\n", escape(story::SHARES_NOTE)));
     html
 }
 

@@ -269,17 +269,14 @@ fn limits(report: &Report) -> String {
     let mut sentences = report.unseen.clone();
     let mut missing = Vec::new();
     let is_real = story::trust(report) != story::Trust::Virtual;
-    if is_real && report.broker.cpu.is_none() {
-        missing.push("the broker's CPU");
-    }
-    if is_real && report.broker.rss_max.is_none() {
-        missing.push("its memory");
+    if is_real && let Some(what) = story::unseen_of_the_broker(&report.broker) {
+        missing.push(format!("the broker's {what}"));
     }
     if is_real && report.harness.slip.is_none() {
-        missing.push("the schedule's slip");
+        missing.push("the schedule's slip".to_owned());
     }
     if report.groups.iter().any(|g| g.publishes.is_some() && g.wire.is_none()) {
-        missing.push("packets of direct sockets");
+        missing.push("packets of direct sockets".to_owned());
     }
     if !missing.is_empty() {
         sentences.push(format!("Not measured in this run: {}.", missing.join(", ")));
@@ -301,6 +298,7 @@ fn again(report: &Report) -> String {
         ("report.json", "everything here, for programs"),
         ("latency.csv", "percentiles"),
         ("timeline.csv", "over time"),
+        ("broker.csv", "its resources over time"),
         ("latency.hlog", "whole histograms for HdrHistogram's tools"),
         ("junit.xml", "for CI"),
         ("summary.md", "for a step summary"),
