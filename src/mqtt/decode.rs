@@ -146,10 +146,12 @@ fn connect<'a>(r: &mut Reader<'a>) -> Result<Connect<'a>> {
     Ok(Connect { version, clean_start, keep_alive, client_id, will, user_name, password, properties: properties_ })
 }
 
-/// [MQTT-3.1.2-11] to [MQTT-3.1.2-13] (3.1.1: -13 to -15): no will, no will QoS, no will retain; never will QoS 3.
+/// [MQTT-3.1.2-11] to [MQTT-3.1.2-13] (3.1.1: -13 to -15): no will, no will QoS, no will retain; never will QoS 3. Of 3.1's,
+/// without a will, its text says that their values are disregarded.
 fn will<'a>(flags: u8, r: &mut Reader<'a>, version: Version) -> Result<Option<Will<'a>>> {
     if flags & 4 == 0 {
         return match flags {
+            _ if version == Version::V31 => Ok(None),
             _ if flags & 0x18 != 0 => Err(DecodeError::WillQosAlone),
             _ if flags & 0x20 != 0 => Err(DecodeError::WillRetainAlone),
             _ => Ok(None),

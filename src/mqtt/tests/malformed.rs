@@ -114,6 +114,8 @@ fn unusual_packets_are_legal() {
         (V311, Client, b"\x82\x0D\0\x01\0\x08$share/g\0"),    // `$share` means nothing before 5.0
         (V311, Client, &[0xC0, 0x80, 0]),                     // nor does the shortest length
         (V5, Client, b"\x10\x0F\0\x04MQTT\x05\x42\0\0\0\0\0\0\0"), // a password alone is 5.0's
+        // 3.1 disregards the QoS and RETAIN of a will that there is not.
+        (V31, Client, b"\x10\x0F\0\x06MQIsdp\x03\x3A\0\0\0\x01c"),
     ];
     for (version, sender, bytes) in cases {
         let (_, used) = decode(bytes, *version, *sender, MAX_PACKET).expect("legal").expect("whole");
