@@ -164,7 +164,7 @@ impl Received {
 }
 
 /// Tells one payload from another (FNV-1a, by words), so that a repeat is told from another message under its identifier.
-pub(super) fn mark(payload: &[u8]) -> u32 {
+pub(crate) fn mark(payload: &[u8]) -> u32 {
     let step = |hash: u64, word: u64| (hash ^ word).wrapping_mul(0x100_0000_01b3);
     let words = payload.chunks_exact(8);
     let rest = words.remainder().iter().fold(payload.len() as u64, |rest, byte| (rest << 8) | u64::from(*byte));

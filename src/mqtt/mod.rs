@@ -16,6 +16,8 @@ mod tests;
 pub mod topic;
 mod wire;
 
+pub(crate) use inflight::mark;
+
 /// A packet identifier; never zero [MQTT-2.3.1-1] [MQTT-2.2.1-3].
 pub type PacketId = std::num::NonZeroU16;
 

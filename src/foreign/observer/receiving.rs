@@ -3,7 +3,7 @@
 use super::{Observer, Out, PATIENCE};
 use crate::device::identity::Reading;
 use crate::mqtt::packet::Publish;
-use crate::mqtt::{PacketId, QoS};
+use crate::mqtt::{PacketId, QoS, mark};
 use crate::time::Instant;
 use crate::trace::{Breach, ClientFault, ClientId, Delivered, Strange, What, WillArrived};
 use std::collections::{BTreeMap, VecDeque};
@@ -13,8 +13,8 @@ use std::collections::{BTreeMap, VecDeque};
 pub(super) struct Receiving {
     /// PUBLISHes of this connection that wait for PUBACK, and for PUBREC, in order.
     due: [VecDeque<(u16, Instant)>; 2],
-    /// QoS 2 identifiers that the broker has not released, over connections.
-    held: BTreeMap<u16, Instant>,
+    /// QoS 2 identifiers that the broker has not released, over connections, each with a mark of its message's payload.
+    held: BTreeMap<u16, u32>,
     /// PUBRELs of this connection that wait for PUBCOMP.
     released: BTreeMap<u16, Instant>,
     /// QoS 2 messages, and how often each came as a new one.
@@ -58,8 +58,7 @@ impl Observer {
                 self.event(What::Protocol(Breach::ReceiveMaximum), out);
             }
         }
-        if p.qos == QoS::ExactlyOnce && self.receiving.held.insert(packet_id, out.now).is_some() {
-            self.event(What::RepeatSuppressed { packet_id }, out);
+        if p.qos == QoS::ExactlyOnce && self.is_held(p, packet_id, reading, out) {
             return;
         }
         let (qos, retain) = (p.qos as u8, p.retain);
@@ -78,6 +77,24 @@ impl Observer {
             }
         };
         self.event(what, out);
+    }
+
+    /// True if the identifier is in use: what comes under it is taken for a repeat, also where it is another message
+    /// [MQTT-2.2.1-4].
+    fn is_held(&mut self, p: &Publish<'_>, packet_id: u16, reading: Reading, out: &mut Out<'_>) -> bool {
+        let mark = mark(p.payload);
+        let Some(known) = self.receiving.held.get(&packet_id) else {
+            self.receiving.held.insert(packet_id, mark);
+            return false;
+        };
+        if *known != mark {
+            self.event(What::Protocol(Breach::IdInUse), out);
+            if let Reading::Message { publisher, number, .. } = reading {
+                self.event(What::Masked { publisher, number }, out);
+            }
+        }
+        self.event(What::RepeatSuppressed { packet_id }, out);
+        true
     }
 
     /// PUBACK or PUBREC from the client.

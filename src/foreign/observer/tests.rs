@@ -296,6 +296,29 @@ fn what_the_client_may_not_have_read_is_not_held_against_it() {
     }
 }
 
+/// As squall's own client tells it: another message under an identifier that is held goes no further.
+#[test]
+fn another_message_under_an_identifier_in_use_is_masked() {
+    for version in BOTH {
+        let mut t = Talk::new(version);
+        t.connect(false).deliver(0, 2, 4, false).up(Packet::PubRec(ack(4))).cut().connect(true);
+        t.deliver(1, 2, 4, false).up(Packet::PubRec(ack(4))).deliver(0, 2, 4, true).up(Packet::PubRec(ack(4)));
+        let told: Vec<What> = t.events.iter().map(|e| e.what).filter(|what| is_about_identifiers(*what)).collect();
+        let masked = What::Masked { publisher: ClientId(1), number: 1 };
+        let repeat = What::RepeatSuppressed { packet_id: 4 };
+        assert_eq!(told, [What::Protocol(Breach::IdInUse), masked, repeat, repeat], "{version:?}");
+        // Once it is released, the identifier is free.
+        t.down(Packet::PubRel(ack(4))).up(Packet::PubComp(ack(4))).deliver(1, 2, 4, false).up(Packet::PubRec(ack(4)));
+        assert_eq!(t.breaches(), 1, "{version:?}");
+        assert_eq!(t.events.iter().filter(|e| matches!(e.what, What::Delivered(d) if d.number == 1)).count(), 1);
+        assert_eq!(t.end(), [], "{version:?}");
+    }
+}
+
+fn is_about_identifiers(what: What) -> bool {
+    matches!(what, What::Protocol(_) | What::Masked { .. } | What::RepeatSuppressed { .. })
+}
+
 #[test]
 fn a_client_that_leaves_again_and_again_is_wedged() {
     let mut t = Talk::new(Version::V311);
