@@ -2,7 +2,7 @@
 
 use crate::mqtt::QoS;
 use crate::mqtt::properties::{PropertiesBuf, Property};
-use crate::time::Instant;
+use crate::time::{Instant, nanos};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -70,13 +70,14 @@ pub(super) struct Delivery {
 }
 
 impl Delivery {
-    /// The properties of the PUBLISH that goes out, with what is left of the expiry [MQTT-3.3.2-6].
+    /// The properties of the PUBLISH that goes out, with what is left of the expiry [MQTT-3.3.2-6]: less the whole seconds that it
+    /// waited, so that 0 is said of nothing that is still alive. 0 means published with 0, or sent again after its expiry.
     pub fn properties(&self, alias: Option<u16>, now: Instant) -> PropertiesBuf {
         let mut out = PropertiesBuf::default();
         for property in PropertiesBuf::from_checked(&self.message.properties).iter() {
             match property {
                 Property::MessageExpiryInterval(_) => {
-                    let left = self.message.expires.map_or(0, |at| at.since(now).as_secs());
+                    let left = self.message.expires.map_or(0, |at| nanos(at.since(now)).div_ceil(1_000_000_000));
                     out.push(Property::MessageExpiryInterval(u32::try_from(left).unwrap_or(u32::MAX)));
                 }
                 // Of the connection it came on, not of the message.
@@ -95,8 +96,13 @@ impl Delivery {
         out
     }
 
-    /// True if it must not be sent for the first time any more [MQTT-3.3.2-5].
+    /// True if it must not be sent for the first time any more [MQTT-3.3.2-5]. Published with 0, it may go in that instant.
     pub fn is_expired(&self, now: Instant) -> bool {
-        self.message.expires.is_some_and(|at| at <= now)
+        let zero = || {
+            PropertiesBuf::from_checked(&self.message.properties)
+                .iter()
+                .any(|p| p == Property::MessageExpiryInterval(0))
+        };
+        self.message.expires.is_some_and(|at| at < now || (at == now && !zero()))
     }
 }

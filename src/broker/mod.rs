@@ -24,6 +24,8 @@ pub mod server;
 mod session;
 mod subscribe;
 mod sys;
+#[cfg(test)]
+mod tests;
 
 pub use config::Config;
 pub use core::{Broker, ConnId, Output, Work};
