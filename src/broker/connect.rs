@@ -42,6 +42,7 @@ impl Broker {
         session.connection = Some(conn);
         session.expiry = expiry;
         session.ends_at = None;
+        session.begin_connection();
         self.store_session(index);
         self.set_up_connection(conn, c, index);
         self.note(conn, 1, || {

@@ -69,11 +69,13 @@ impl Broker {
                 journal.owed(session, &mut delivery, Some((id, stage)));
             }
             session.in_flight.push_back(InFlight { id, stage, delivery: delivery.clone() });
+            session.sent_here += 1;
             if !self.write_publish(conn, &delivery, Some(id), false, now) {
                 // Too large for this client: as if it had been sent and acknowledged [MQTT-3.1.2-25].
                 let stall = self.config.defects.strikes(Defect::StallOnLarge);
                 if let Some(session) = self.session_mut(index) {
                     session.in_flight.pop_back();
+                    session.sent_here -= 1;
                     if stall {
                         return session.waiting.push_front(delivery);
                     }
@@ -149,18 +151,33 @@ impl Broker {
         if reverse {
             session.waiting.make_contiguous().reverse();
         }
-        let again: Vec<InFlight> = session.in_flight.iter().cloned().collect();
-        for item in again {
-            match item.stage {
-                Stage::Published => {
-                    self.write_publish(conn, &item.delivery, Some(item.id), true, now);
+        self.send_again(index, conn, now);
+        self.pump(index, now);
+    }
+
+    /// Goes on with what is still to be sent again, as far as the client's Receive Maximum, which may have shrunk, lets it
+    /// [MQTT-3.3.4-9].
+    fn send_again(&mut self, index: u32, conn: ConnId, now: Instant) {
+        loop {
+            let Some(window) = self.connections.get(conn.0).map(|c| c.window) else { return };
+            let Some(Some(session)) = self.sessions.get_mut(index as usize) else { return };
+            let Some(item) = session.in_flight.get(session.sent_here).cloned() else { return };
+            let full = item.stage == Stage::Published && session.sent_here >= window;
+            if full && !self.config.defects.strikes(Defect::IgnoreReceiveMaximum) {
+                return;
+            }
+            session.sent_here += 1;
+            if item.stage == Stage::Released {
+                self.send(conn, &Packet::PubRel(Ack::plain(item.id)));
+            } else if !self.write_publish(conn, &item.delivery, Some(item.id), true, now) {
+                // Its client takes less than before: as if it had been sent and acknowledged [MQTT-3.1.2-25].
+                if let Some(session) = self.session_mut(index) {
+                    session.sent_here -= 1;
+                    session.in_flight.remove(session.sent_here);
                 }
-                Stage::Released => {
-                    self.send(conn, &Packet::PubRel(Ack::plain(item.id)));
-                }
+                self.over(index, &item.delivery);
             }
         }
-        self.pump(index, now);
     }
 
     /// Whether it acknowledges a message in flight otherwise than its QoS and stage ask for: a protocol violation
@@ -212,8 +229,13 @@ impl Broker {
             && let Some(at) = session.position(id, qos)
             && session.in_flight[at].stage == stage
         {
-            if let Some(done) = session.in_flight.remove(at) {
+            let (done, conn) = (session.in_flight.remove(at), session.connection);
+            session.sent_here -= usize::from(at < session.sent_here);
+            if let Some(done) = done {
                 self.over(index, &done.delivery);
+            }
+            if let Some(conn) = conn {
+                self.send_again(index, conn, now);
             }
             self.note_finished(index);
             self.pump(index, now);

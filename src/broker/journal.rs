@@ -129,7 +129,7 @@ impl Journal {
         for delivery in session.in_flight.iter().map(|f| &f.delivery).chain(&session.waiting) {
             self.delivered(session, delivery);
         }
-        for id in &session.received {
+        for id in session.received.keys() {
             self.received(session, *id, false);
         }
     }

@@ -31,11 +31,11 @@ impl Broker {
                 // Until PUBREL each repeat gets PUBREC and goes no further [MQTT-4.3.3-10], over reconnects too.
                 let limit = usize::from(if v5 { self.config.receive_maximum } else { u16::MAX });
                 let Some(Some(state)) = self.sessions.get_mut(session as usize) else { return };
-                let fresh = state.received.insert(id);
+                let fresh = state.receive(id);
                 if let (true, Some(journal)) = (fresh, &mut self.journal) {
                     journal.received(state, id, true);
                 }
-                if state.received.len() > limit {
+                if state.unreleased() > limit {
                     return self.end(conn, 0x93, "more than Receive Maximum at a time [MQTT-3.3.4-9]", now);
                 }
                 fresh
@@ -159,7 +159,7 @@ impl Broker {
     /// A QoS 2 identifier is over; whether it was known.
     fn release(&mut self, session: u32, id: PacketId) -> bool {
         let Some(Some(state)) = self.sessions.get_mut(session as usize) else { return false };
-        let known = state.received.remove(&id);
+        let known = state.release(id);
         if let (true, Some(journal)) = (known, &mut self.journal) {
             journal.received(state, id, false);
         }

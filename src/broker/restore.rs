@@ -72,7 +72,7 @@ impl Broker {
             b'd' => self.read_delivery(r, messages)?,
             b'r' => {
                 let id = u16::from_be_bytes(r.rest.try_into().map_err(|_| Damaged)?);
-                self.named(r.name)?.1.received.insert(PacketId::new(id).ok_or(Damaged)?);
+                self.named(r.name)?.1.received.insert(PacketId::new(id).ok_or(Damaged)?, false);
             }
             b't' => {
                 let message = messages.get(&u64::from_be_bytes(take(&mut value)?)).ok_or(Damaged)?;

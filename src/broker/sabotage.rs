@@ -52,13 +52,14 @@ impl Sabotage {
 pub(super) fn forget_received(session: &mut Session, journal: Option<&mut Journal>) {
     let forgotten = std::mem::take(&mut session.received);
     if let Some(journal) = journal {
-        forgotten.iter().for_each(|id| journal.received(session, *id, false));
+        forgotten.keys().for_each(|id| journal.received(session, *id, false));
     }
 }
 
 /// Forgets what is in flight, in the store too.
 pub(super) fn forget_in_flight(session: &mut Session, journal: Option<&mut Journal>) {
     let forgotten = std::mem::take(&mut session.in_flight);
+    session.sent_here = 0;
     if let Some(journal) = journal {
         forgotten.iter().for_each(|f| journal.delivered(session, &f.delivery));
     }

@@ -6,7 +6,7 @@ use super::message::Delivery;
 use crate::mqtt::packet::SubscribeOptions;
 use crate::mqtt::{PacketId, QoS};
 use crate::time::Instant;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 /// How far an exchange with the client is.
@@ -41,9 +41,13 @@ pub(super) struct Session {
     /// In the order of their first sending; at most a window, so that a search from the front, where the next
     /// acknowledgement usually is, beats any table.
     pub in_flight: VecDeque<InFlight>,
+    /// How many of them, from the front, were sent on this connection; the rest is still to be sent again.
+    pub sent_here: usize,
     pub waiting: VecDeque<Delivery>,
-    /// QoS 2 identifiers that the client has not released.
-    pub received: BTreeSet<PacketId>,
+    /// QoS 2 identifiers that the client has not released, and whether their PUBLISH came on this connection.
+    pub received: BTreeMap<PacketId, bool>,
+    /// How many of those came on this connection, less those of earlier ones that it released here.
+    unreleased: i32,
     /// The journal has a record of it.
     pub stored: bool,
     last_id: u16,
@@ -59,8 +63,10 @@ impl Session {
             ends_at: None,
             subscriptions: BTreeMap::new(),
             in_flight: VecDeque::new(),
+            sent_here: 0,
             waiting: VecDeque::new(),
-            received: BTreeSet::new(),
+            received: BTreeMap::new(),
+            unreleased: 0,
             stored: false,
             last_id: 0,
         }
@@ -77,6 +83,33 @@ impl Session {
             }
         }
         None
+    }
+
+    /// A connection begins. Send quota and Receive Maximum are no part of a session (section 4.9): both count anew.
+    pub fn begin_connection(&mut self) {
+        self.sent_here = 0;
+        self.unreleased = 0;
+        self.received.values_mut().for_each(|here| *here = false);
+    }
+
+    /// The client sent a QoS 2 message: whether its identifier is new.
+    pub fn receive(&mut self, id: PacketId) -> bool {
+        let known = self.received.insert(id, true);
+        self.unreleased += i32::from(known != Some(true));
+        known.is_none()
+    }
+
+    /// The client released an identifier: whether it was known.
+    pub fn release(&mut self, id: PacketId) -> bool {
+        let known = self.received.remove(&id).is_some();
+        self.unreleased -= i32::from(known);
+        known
+    }
+
+    /// Messages of this connection that wait for PUBCOMP. Each PUBCOMP for an earlier connection's message adds to the quota of who
+    /// counts as section 4.9 says: that many more are not held against a client.
+    pub fn unreleased(&self) -> usize {
+        usize::try_from(self.unreleased).unwrap_or(0)
     }
 
     /// Where the exchange of that identifier stands, if it is of that kind.

@@ -1,12 +1,13 @@
-//! The broker's core in virtual time: what a client gets.
+//! The broker's core in virtual time: what a client gets, and when it is sent away.
 
+use super::defects::{Defect, Defects, Strike};
 use super::{Broker, Config, ConnId, Output};
 use crate::mqtt::codec::{self, MAX_PACKET, Sender};
-use crate::mqtt::packet::{Connect, Packet, Publish, SubscribeOptions};
+use crate::mqtt::packet::{Ack, Connect, Packet, Publish, SubscribeOptions};
 use crate::mqtt::properties::{PropertiesBuf, Property};
 use crate::mqtt::{PacketId, QoS, Version};
 use crate::time::{Duration, Instant};
-use Version::V5;
+use Version::{V5, V311};
 
 /// A broker, the time, and the clients by number: each is one connection.
 struct Talk {
@@ -17,6 +18,10 @@ struct Talk {
 
 fn id(n: u16) -> PacketId {
     PacketId::new(n).expect("above 0")
+}
+
+fn ack(n: u16) -> Ack<'static> {
+    Ack::plain(id(n))
 }
 
 fn properties(all: &[Property<'_>]) -> PropertiesBuf {
@@ -175,4 +180,74 @@ fn what_is_sent_again_after_its_expiry_says_0() {
     t.broker.handle_closed(subscriber, t.now);
     t.wait(9000);
     assert_eq!(t.enter(V5, "subscriber", &[]).1, ["PUBLISH 1 again, 0 s left"]);
+}
+
+/// Section 4.9 of 5.0: Receive Maximum is of a connection. What an earlier one left unreleased takes nothing of it, unless its
+/// PUBLISH comes again; and each PUBCOMP for such an exchange adds to a client's quota.
+#[test]
+fn a_clients_quota_is_anew_for_each_connection() {
+    let config = || Config { receive_maximum: 3, ..Config::default() };
+    let two = QoS::ExactlyOnce;
+    let mut t = Talk::new(config());
+    let send = |t: &mut Talk, conn, ids: &[u16]| {
+        ids.iter().flat_map(|n| t.publish(V5, conn, two, *n, &[])).collect::<Vec<_>>()
+    };
+    let (first, _) = t.enter(V5, "c", &[]);
+    assert_eq!(send(&mut t, first, &[1, 2, 3]), ["PUBREC 1", "PUBREC 2", "PUBREC 3"]);
+    let (second, _) = t.enter(V5, "c", &[]);
+    assert_eq!(send(&mut t, second, &[11, 12, 13]), ["PUBREC 11", "PUBREC 12", "PUBREC 13"]);
+    for n in [1, 2] {
+        assert_eq!(t.say(V5, second, &Packet::PubRel(ack(n))), [format!("PUBCOMP {n}")]);
+    }
+    assert_eq!(send(&mut t, second, &[14, 15, 16]), ["PUBREC 14", "PUBREC 15", "DISCONNECT 0x93"]);
+    let (third, _) = t.enter(V5, "c", &[]);
+    assert_eq!(send(&mut t, third, &[3, 11, 12, 99]), ["PUBREC 3", "PUBREC 11", "PUBREC 12", "DISCONNECT 0x93"]);
+    let (fourth, _) = t.enter(V5, "c", &[]);
+    assert_eq!(send(&mut t, fourth, &[3, 3, 3, 3]), ["PUBREC 3"; 4], "a repeat waits for one PUBCOMP");
+    let mut old = Talk::new(config());
+    let (conn, _) = old.enter(V311, "c", &[]);
+    let heard: Vec<_> = (1..=9).flat_map(|n| old.publish(V311, conn, two, n, &[])).collect();
+    assert_eq!(heard.len(), 9, "3.1.1 has no such limit");
+}
+
+/// A subscriber with five messages in flight that comes back with these properties; the talk, its connection, and what came.
+fn back_with(config: Config, qos: QoS, more: &[Property<'_>]) -> (Talk, ConnId, Vec<String>) {
+    let mut t = Talk::new(config);
+    let (publisher, _) = t.enter(V5, "publisher", &[]);
+    let (subscriber, _) = t.enter(V5, "subscriber", &[]);
+    t.subscribe(V5, subscriber, qos);
+    for n in 1..=5 {
+        t.publish(V5, publisher, qos, n, &[]);
+    }
+    assert_eq!(t.hear(V5, subscriber).len(), 5);
+    let (conn, heard) = t.enter(V5, "subscriber", more);
+    t.publish(V5, publisher, qos, 6, &[]);
+    (t, conn, heard)
+}
+
+/// [MQTT-3.3.4-9] holds for what is sent again too, in its order, and before anything new.
+#[test]
+fn what_is_sent_again_keeps_to_a_receive_maximum_that_shrank() {
+    let two = [Property::ReceiveMaximum(2)];
+    let (mut t, conn, heard) = back_with(Config::default(), QoS::AtLeastOnce, &two);
+    assert_eq!(heard, ["PUBLISH 1 again", "PUBLISH 2 again"]);
+    for (n, next) in [(1, "PUBLISH 3 again"), (2, "PUBLISH 4 again"), (3, "PUBLISH 5 again"), (4, "PUBLISH 6")] {
+        assert_eq!(t.say(V5, conn, &Packet::PubAck(ack(n))), [next]);
+    }
+    let (mut t, conn, heard) = back_with(Config::default(), QoS::ExactlyOnce, &two);
+    assert_eq!(heard, ["PUBLISH 1 again", "PUBLISH 2 again"]);
+    assert_eq!(t.say(V5, conn, &Packet::PubRec(ack(1))), ["PUBREL 1"]);
+    assert_eq!(t.say(V5, conn, &Packet::PubComp(ack(1))), ["PUBLISH 3 again"]);
+    let ignore = Strike { defect: Defect::IgnoreReceiveMaximum, every: 1 };
+    let spoilt = Config { defects: Defects::new(&[ignore]), ..Config::default() };
+    assert_eq!(back_with(spoilt, QoS::AtLeastOnce, &two).2.len(), 5, "the defect has no such limit");
+}
+
+/// [MQTT-3.1.2-25]: what a client that came back takes no more counts as sent and acknowledged; what comes later is not held up.
+#[test]
+fn what_is_too_large_to_be_sent_again_is_owed_no_more() {
+    let small = [Property::MaximumPacketSize(17)];
+    let (mut t, conn, heard) = back_with(Config::default(), QoS::AtLeastOnce, &small);
+    assert_eq!((heard, t.hear(V5, conn)), (vec![], vec![]));
+    assert_eq!(t.enter(V5, "subscriber", &[]).1, [""; 0]);
 }

@@ -118,8 +118,8 @@ impl Sending {
 pub(super) struct Received {
     /// Sorted; each with a mark of the message's payload.
     ids: Vec<(PacketId, u32)>,
-    /// How many of them began on this connection.
-    here: u32,
+    /// How many of them began on this connection, less the PUBRELs for others.
+    here: i32,
 }
 
 impl Received {
@@ -132,9 +132,10 @@ impl Received {
         self.ids.binary_search_by_key(&id, |(id, _)| *id)
     }
 
-    /// How many messages begun on this connection are not released.
+    /// How many messages begun on this connection are not released. Each PUBCOMP for an earlier connection's message adds to the
+    /// quota of who counts as section 4.9 of 5.0 says: that many more are not held against a server.
     pub fn unreleased(&self) -> u32 {
-        self.here
+        u32::try_from(self.here).unwrap_or(0)
     }
 
     pub fn insert(&mut self, id: PacketId, mark: u32) {
@@ -146,7 +147,6 @@ impl Received {
 
     /// PUBREL came: whether the identifier was known.
     pub fn release(&mut self, id: PacketId) -> bool {
-        // Messages of earlier connections count too: a server may or may not have them in its quota.
         self.here = self.here.saturating_sub(1);
         match self.place(id) {
             Ok(at) => {

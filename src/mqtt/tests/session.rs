@@ -447,6 +447,15 @@ fn the_receive_quota_is_anew_for_each_connection() {
         Ok(Happening::Repeat { id: id(1), other: None }),
         "still known"
     );
+    // Section 4.9: a PUBCOMP for one of before adds to the server's quota, should it come when that is used up.
+    c.reconnect(true);
+    for n in 1..=3 {
+        c.ack(Packet::PubRel, id(n)).expect("a release");
+    }
+    for n in 201..=223 {
+        assert!(matches!(c.handle(message(ExactlyOnce, n, false)), Ok(Happening::Message(_))), "{n}");
+    }
+    assert_eq!(c.handle(message(ExactlyOnce, 224, false)), Err(ProtocolError::ReceiveMaximum));
 }
 
 #[test]
