@@ -289,3 +289,54 @@ impl Carrier {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{BROKER, address};
+    use super::*;
+    use crate::link::spec::{LinkSpec, Sleep};
+    use crate::seed::Stream;
+    use std::fs::File;
+    use std::os::fd::OwnedFd;
+    use std::os::unix::net::UnixDatagram;
+
+    /// A device's stand-in, and the kernel's end of it: a datagram is a packet.
+    fn device() -> (Tun, UnixDatagram) {
+        let (ours, kernels) = UnixDatagram::pair().expect("sockets are to be had");
+        ours.set_nonblocking(true).expect("ours");
+        kernels.set_read_timeout(Some(Duration::from_secs(20))).expect("ours");
+        (Tun::of(File::from(OwnedFd::from(ours))), kernels)
+    }
+
+    fn packet(from: std::net::Ipv4Addr, to: std::net::Ipv4Addr) -> Vec<u8> {
+        let mut packet = vec![0; 40];
+        packet[0] = 0x45;
+        packet[12..16].copy_from_slice(&from.octets());
+        packet[16..20].copy_from_slice(&to.octets());
+        packet
+    }
+
+    /// What waits for a radio that sleeps has no time at which it is due, so that nobody would look at its link again.
+    #[test]
+    fn a_heal_wakes_what_waits_for_a_sleeping_radio() {
+        let never = Sleep { awake: Duration::ZERO, every: None, window: Duration::ZERO };
+        let spec = Arc::new(LinkSpec { sleep: Some(never), ..LinkSpec::PERFECT });
+        let link = Channels::new(spec, Stream::named(1, &["up"]), Stream::named(1, &["down"]));
+        let ((sensors, at_sensors), (broker, at_broker)) = (device(), device());
+        // One without a link, whose packets pass as they are.
+        let links = vec![Some(link), None];
+        let forwarder = Forwarder::start(sensors, broker, links, Clock::start()).expect("there are threads");
+        let (sleeps, passes) = (packet(BROKER, address(0)), packet(BROKER, address(1)));
+        at_broker.send(&sleeps).expect("taken");
+        at_broker.send(&passes).expect("taken");
+        let mut came = [0; 100];
+        let length = at_sensors.recv(&mut came).expect("a packet");
+        assert_eq!(came[..length], passes, "the first one waits");
+        assert_eq!(forwarder.lane(0).packets(), 1);
+        forwarder.heal();
+        let length = at_sensors.recv(&mut came).expect("what waited");
+        assert_eq!(came[..length], sleeps);
+        let (carried, ()) = forwarder.stop(|| ());
+        assert_eq!((carried.refused, carried.wire[0].map(|w| w.down.packets)), (0, Some(1)));
+    }
+}

@@ -50,6 +50,12 @@ impl Tun {
         Ok(Self(file))
     }
 
+    /// What a test has in a device's place.
+    #[cfg(test)]
+    pub(super) fn of(file: fs::File) -> Self {
+        Self(file)
+    }
+
     /// The next packet of the kernel's, if there is one: how many bytes of `buffer` it takes.
     pub fn read(&self, buffer: &mut [u8]) -> Option<usize> {
         (&self.0).read(buffer).ok().filter(|n| *n > 0)
