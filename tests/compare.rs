@@ -72,11 +72,8 @@ fn two_brokers_stand_side_by_side() {
     assert!(json["conditions"]["cores"].as_str().is_some_and(|c| c.contains("broker on cores 0")));
 }
 
-/// A broker that does not survive its warm-up is no broker whose figures count: nothing of it is measured, and it is said how it died.
-#[test]
-fn a_broker_that_dies_in_its_warm_up_is_not_measured() {
-    let scratch = Scratch::new();
-    let file = scratch.file("s.toml", SHORT);
+/// A folder of manifests with one in it, of a broker that dies two seconds after its start.
+fn short_lived(scratch: &Scratch) {
     std::fs::create_dir(scratch.0.join("it")).expect("a folder");
     let script = "{squall} broker --listen 127.0.0.1:{port} & sleep 2; kill $!; exit 3";
     let manifest = format!(
@@ -84,6 +81,14 @@ fn a_broker_that_dies_in_its_warm_up_is_not_measured() {
          args = [\"-c\", \"{script}\"]\nready_within = \"10 s\"\nstop_within = \"1 s\"\n"
     );
     scratch.file("it/broker.toml", &manifest);
+}
+
+/// A broker that does not survive its warm-up is no broker whose figures count: nothing of it is measured, and it is said how it died.
+#[test]
+fn a_broker_that_dies_in_its_warm_up_is_not_measured() {
+    let scratch = Scratch::new();
+    let file = scratch.file("s.toml", SHORT);
+    short_lived(&scratch);
     let out = squall()
         .env("SQUALL_BROKERS", &scratch.0)
         .args(["compare", "--repeat", "1", "--warm-up", "20 s", "--targets", "it"])
@@ -97,6 +102,27 @@ fn a_broker_that_dies_in_its_warm_up_is_not_measured() {
     assert!(stderr.contains("the broker died in the warm-up: it ended with code 3"), "{stderr}");
     let own = scratch.0.join("s-compared-1/it-1");
     assert!(own.is_dir() && !own.join("broker-data").exists(), "{stderr}");
+}
+
+/// To the search for a rate it says something: at that load the broker gave. One that cannot be had says nothing.
+#[test]
+fn a_rate_whose_warm_up_kills_the_broker_does_not_hold() {
+    let scratch = Scratch::new();
+    let file = scratch.file("s.toml", SHORT);
+    short_lived(&scratch);
+    let capacity = |target: &str| {
+        let mut command = squall();
+        command.env("SQUALL_BROKERS", &scratch.0).args(["capacity", "--runs", "1", "--warm-up", "20 s", "--target"]);
+        command.arg(target).arg(&file).arg("--out").arg(&scratch.0).output().expect("it starts")
+    };
+    let out = capacity("it");
+    let stdout = String::from_utf8_lossy(&out.stdout);
+    assert_eq!(out.status.code(), Some(2), "{stdout}");
+    let json = std::fs::read_to_string(scratch.0.join("s-capacity-1/capacity.json")).expect("written");
+    let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!(json["steps"][0]["held"], "no", "{stdout}");
+    assert!(json["steps"][0]["why"].as_str().is_some_and(|w| w.contains("died in the warm-up")), "{stdout}");
+    assert_eq!(capacity("mqtt://127.0.0.1:1").status.code(), Some(4));
 }
 
 #[test]

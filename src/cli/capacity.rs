@@ -1,7 +1,7 @@
 //! `squall capacity`: the highest rate at which a scenario's guarantees and thresholds still hold.
 
 use super::run::watch_signals;
-use super::trial::{Common, DIED_IN_WARM_UP, TrialArgs, at_rate, conduct, machine};
+use super::trial::{Common, TrialArgs, Unmeasured, at_rate, conduct, machine};
 use super::{colour, exit, target_error};
 use crate::report::capacity::{Capacity, Held, Search, Step};
 use crate::report::{self, Report};
@@ -75,21 +75,19 @@ fn search(args: &Args, scenario: &Scenario, folder: &Path) -> Result<Capacity, T
         let own = format!("run-{number}");
         let path = folder.join(&own);
         let result = std::fs::create_dir(&path)
-            .map_err(|error| (format!("{} could not be made: {error}", path.display()), exit::INCONCLUSIVE))
+            .map_err(|error| Unmeasured::no_folder(&path, &error))
             .and_then(|()| conduct(&common, &faster, &args.target, seed + number as u64 - 1, &path));
         let step = match result {
             Ok((report, _)) => step(factor, rate, &report, own),
-            Err((why, code)) if steps.is_empty() => {
-                return Err(if code == exit::USAGE {
-                    TargetError::usage(why, "")
-                } else {
-                    TargetError::unavailable(why, "")
-                });
+            Err(Unmeasured::NotHad(message, code)) if steps.is_empty() => {
+                return Err(TargetError { message, mend: String::new(), usage: code == exit::USAGE });
             }
-            Err((why, _)) => {
-                // One that could not be had says nothing of that rate; one that its warm-up killed does.
-                let held = if why.starts_with(DIED_IN_WARM_UP) { Held::No } else { Held::Unclear };
-                Step { factor, rate, held, why, p99: None, broker_cores: None, folder: own }
+            Err(unmeasured) => {
+                let held = match &unmeasured {
+                    Unmeasured::DiedInWarmUp(_) => Held::No,
+                    Unmeasured::NotHad(..) => Held::Unclear,
+                };
+                Step { factor, rate, held, why: unmeasured.why(), p99: None, broker_cores: None, folder: own }
             }
         };
         if stop.load(Ordering::Relaxed) > 0 {

@@ -1,7 +1,7 @@
 //! `squall compare`.
 
 use super::run::watch_signals;
-use super::trial::{Common, TrialArgs, conduct, machine};
+use super::trial::{Common, TrialArgs, Unmeasured, conduct, machine};
 use super::{colour, exit, target_error};
 use crate::clock::Clock;
 use crate::report::comparison::{Comparison, Conditions, Trial, html, tables};
@@ -83,9 +83,10 @@ fn compare(args: &Args, scenario: &Scenario, folder: &Path) -> Result<Comparison
             let own = format!("{}-{}", report::file_name(&report::without_passwords(name)), repeat + 1);
             let path = folder.join(&own);
             let result = std::fs::create_dir(&path)
-                .map_err(|error| (format!("{} could not be made: {error}", path.display()), exit::INCONCLUSIVE))
+                .map_err(|error| Unmeasured::no_folder(&path, &error))
                 // Another seed each time: what is common to all repeats is the broker, not one draw of the losses.
-                .and_then(|()| conduct(&common, scenario, name, seed + repeat as u64, &path));
+                .and_then(|()| conduct(&common, scenario, name, seed + repeat as u64, &path))
+                .map_err(|unmeasured| (unmeasured.why(), unmeasured.code()));
             if let Err((why, _)) = &result {
                 eprintln!("squall: {why}");
             }

@@ -75,8 +75,44 @@ pub(super) struct Common<'a> {
     pub stop: &'a AtomicU8,
 }
 
-/// What is said of a broker that did not survive its warm-up: at that load it gave, unlike one that could not be had.
-pub(super) const DIED_IN_WARM_UP: &str = "the broker died in the warm-up";
+/// Why a trial has no figures.
+#[derive(Debug)]
+pub(super) enum Unmeasured {
+    /// The broker could not be had, or what the trial needs; that says nothing of any rate. With the exit code that says so.
+    NotHad(String, u8),
+    /// The broker did not survive its warm-up: at that load it gave. How it died.
+    DiedInWarmUp(String),
+}
+
+impl Unmeasured {
+    /// In words.
+    pub fn why(&self) -> String {
+        match self {
+            Self::NotHad(why, _) => why.clone(),
+            Self::DiedInWarmUp(how) => format!("the broker died in the warm-up: {how}"),
+        }
+    }
+
+    /// The exit code that says so.
+    pub fn code(&self) -> u8 {
+        match self {
+            Self::NotHad(_, code) => *code,
+            Self::DiedInWarmUp(_) => exit::TARGET,
+        }
+    }
+
+    /// A trial's own folder could not be made.
+    pub fn no_folder(path: &Path, error: &std::io::Error) -> Self {
+        Self::NotHad(format!("{} could not be made: {error}", path.display()), exit::INCONCLUSIVE)
+    }
+}
+
+impl From<TargetError> for Unmeasured {
+    fn from(error: TargetError) -> Self {
+        let mend = if error.mend.is_empty() { String::new() } else { format!(" ({})", error.mend) };
+        Self::NotHad(format!("{}{mend}", error.message), if error.usage { exit::USAGE } else { exit::TARGET })
+    }
+}
 
 /// Takes away what only the broker needed, however a trial ends.
 struct Tidy<'a>(&'a Path);
@@ -91,46 +127,42 @@ impl Drop for Tidy<'_> {
 /// written to `folder`.
 ///
 /// # Errors
-/// Why the broker could not be had, or that its warm-up killed it, and the exit code that says so.
+/// Why the broker could not be had, or that its warm-up killed it.
 pub(super) fn conduct(
     common: &Common<'_>,
     scenario: &Scenario,
     named: &str,
     seed: u64,
     folder: &Path,
-) -> Result<(Report, Summary), (String, u8)> {
-    let say = |error: TargetError| {
-        let mend = if error.mend.is_empty() { String::new() } else { format!(" ({})", error.mend) };
-        (format!("{}{mend}", error.message), if error.usage { exit::USAGE } else { exit::TARGET })
-    };
+) -> Result<(Report, Summary), Unmeasured> {
     let Common { args, cores, stop } = common;
     if scenario.engine.needs_namespaces() && !args.warm_up.is_zero() {
         // Its networks serve one run only.
         let message = format!("engine \"{}\" cannot be warmed up", scenario.engine.name());
-        return Err(say(TargetError::usage(message, "add --warm-up \"0 s\"")));
+        return Err(TargetError::usage(message, "add --warm-up \"0 s\"").into());
     }
     let load = explain::load(scenario);
     let load = format!("about {:.0} messages, {:.0} a second, from {} clients", load.messages, load.rate, load.clients);
     let way = args.way.way(transports(scenario));
     let wish = Wish { target: named, remote: args.remote, load: &load, defects: &[], folder, way: &way };
     let tidy = Tidy(folder); // when the target is dropped
-    let mut target = Target::prepare_in(&wish, networks(scenario, 0).map_err(say)?).map_err(say)?;
+    let mut target = Target::prepare_in(&wish, networks(scenario, 0)?)?;
     let congestion = target.networks.as_ref().map_or_else(String::new, |n| n.congestion.clone());
     let cores = cores.as_ref().map(|split| split.harness.clone());
     let at_rest = target.sample(Instant::ZERO);
-    let mut run = |scenario: &Scenario, clean: bool| -> Result<Outcome, (String, u8)> {
+    let mut run = |scenario: &Scenario, clean: bool| -> Result<Outcome, TargetError> {
         let mut display = Display::new();
         let settings = Settings { seed, strict: args.strict, clean, cores: cores.clone(), ..Settings::default() };
         let outcome =
             crate::run::run(scenario, &mut target, settings, |p| display.show(p), || stop.load(Ordering::Relaxed));
         display.clear();
-        outcome.map_err(say)
+        outcome
     };
     let mut before = Vec::new();
     if !args.warm_up.is_zero() {
         let warmed = run(&warming(scenario, args.warm_up), true)?;
         if let Some(how) = warmed.died {
-            return Err((format!("{DIED_IN_WARM_UP}: {how}"), exit::TARGET));
+            return Err(Unmeasured::DiedInWarmUp(how));
         }
         before.extend(warmed.notes.iter().map(|note| format!("in the warm-up: {note}")));
     }
