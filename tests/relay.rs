@@ -203,6 +203,8 @@ fn wrong_arguments_start_nothing() {
         ("--to 127.0.0.1:1 --profile nb-iott", "did you mean \"nb-iot\"?"),
         ("--to 192.0.2.1:1883 --profile geo", "--remote"),
         ("--to nonsense --profile geo", "host:port"),
+        ("--to 127.0.0.1:1 --profile geo --target reference", "take --to out and add -- COMMAND"),
+        ("--profile geo --target reference", "--to <ADDR>"),
         ("--profile geo --for 1s -- true", "cannot be used with"),
         ("--profile geo --listen 127.0.0.1:0 -- true", "cannot be used with"),
         ("--profile geo --remote -- true", "cannot be used with"),

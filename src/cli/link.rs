@@ -47,9 +47,9 @@ pub(super) struct Args {
     /// Allow a broker that is not on this machine
     #[arg(long, conflicts_with = "command")]
     remote: bool,
-    /// With COMMAND: the broker that is started at the other end of the link (`squall targets`)
-    #[arg(long, default_value = "reference", value_name = "NAME")]
-    target: String,
+    /// With COMMAND: the broker that is started at the other end of the link (`squall targets`); left out: reference
+    #[arg(long, value_name = "NAME")]
+    target: Option<String>,
     /// A client to run behind the link, in a network namespace (root), instead of listening: `{host}` and `{port}` in its
     /// arguments, and `MQTT_HOST` and `MQTT_PORT` in its environment, are the broker's
     #[arg(last = true, value_name = "COMMAND")]
@@ -64,7 +64,8 @@ pub(super) fn run(args: &Args) -> u8 {
     let ran = link(args).and_then(|spec| match &args.to {
         Some(to) => Ok(listen(args, spec, broker(args, to)?)),
         None => {
-            let (target, command, pcap) = (&*args.target, &*args.command, args.pcap.as_deref());
+            let target = args.target.as_deref().unwrap_or("reference");
+            let (command, pcap) = (&*args.command, args.pcap.as_deref());
             Ok(behind::run(&Behind { target, spec, seed: args.seed, command, pcap }))
         }
     });
@@ -119,6 +120,12 @@ fn link(args: &Args) -> Result<Arc<LinkSpec>, String> {
 
 fn broker(args: &Args, to: &str) -> Result<SocketAddr, String> {
     let wrong = |why: &str| format!("squall link: --to {to}: {why}\n  write host:port\n");
+    if let Some(target) = &args.target {
+        return Err(format!(
+            "squall link: --target {target} is started for a client that squall runs too, and there is no COMMAND\n  \
+             take --to out and add -- COMMAND, or take --target out\n"
+        ));
+    }
     let mut known = to.to_socket_addrs().map_err(|e| wrong(&e.to_string()))?;
     let to = known.next().ok_or_else(|| wrong("it has no address"))?;
     if !to.ip().is_loopback() && !args.remote {
