@@ -2,66 +2,13 @@
 
 mod support;
 
+use socket2::{Domain, Socket, Type};
 use std::fs;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
-use support::{Scratch, squall};
-
-/// A folder of manifests with one in it, whose processes carry a mark in their environment.
-struct Brokers {
-    scratch: Scratch,
-    mark: String,
-}
-
-impl Brokers {
-    /// `launch` is the content of the manifest's [launch]; the reference broker is `{squall} broker --listen 127.0.0.1:{port}`.
-    fn with(launch: &str) -> Self {
-        let scratch = Scratch::new();
-        let mark = scratch.0.file_name().expect("a name").to_string_lossy().into_owned();
-        let this = Self { scratch, mark };
-        let env = format!("env = {{ SQUALL_MARK = \"{}\" }}\n", this.mark);
-        this.write(&format!("name = \"it\"\nabout = \"a broker with a bad day\"\n[launch]\n{env}{launch}\n"));
-        this
-    }
-
-    fn write(&self, manifest: &str) {
-        fs::create_dir_all(self.scratch.0.join("it")).expect("a folder");
-        fs::write(self.scratch.0.join("it/broker.toml"), manifest).expect("writable");
-    }
-
-    fn command(&self) -> Command {
-        let mut command = squall();
-        command.env("SQUALL_BROKERS", &self.scratch.0).env("TMPDIR", &self.scratch.0);
-        command
-    }
-
-    fn check(&self) -> (i32, String) {
-        said(&self.command().args(["targets", "check", "it"]).output().expect("it starts"))
-    }
-
-    /// How many processes have the mark, minders included.
-    fn processes(&self) -> usize {
-        let mark = format!("SQUALL_MARK={}\0", self.mark);
-        let entries = fs::read_dir("/proc").expect("readable").filter_map(Result::ok);
-        let environments = entries.filter_map(|e| fs::read(e.path().join("environ")).ok());
-        environments.filter(|e| String::from_utf8_lossy(e).contains(&mark)).count()
-    }
-}
-
-fn said(output: &Output) -> (i32, String) {
-    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-    (output.status.code().unwrap_or(-1), text)
-}
-
-/// A shell script as a broker, with times for the impatient.
-fn script(text: &str) -> String {
-    format!(
-        "program = \"sh\"\nargs = [\"-c\", \"\"\"{text}\"\"\"]\nready_within = \"10 s\"\nstop_within = \"400 ms\"\nstop_signal = \"TERM\""
-    )
-}
-
-const BROKER: &str = "{squall} broker --listen 127.0.0.1:{port}";
+use std::process::Stdio;
+use support::brokers::{BROKER, Brokers, said, script, wait};
+use support::squall;
 
 #[test]
 fn every_mistake_of_a_manifest_is_shown_at_once_with_its_place() {
@@ -208,16 +155,48 @@ fn a_fixed_port_that_is_taken_is_named_with_its_holder() {
     assert!(text.contains(&format!("port {port}")) && text.contains(&process), "{text}");
 }
 
-/// Until `is_so`, within 30 s.
-#[allow(clippy::disallowed_methods, reason = "polling processes that start or end; bounded")]
-fn wait(what: &str, is_so: &dyn Fn() -> bool) {
-    for _ in 0..1500 {
-        if is_so() {
-            return;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(20));
+/// Somebody has the port and does not listen there yet: nobody could know before the broker's own attempt.
+#[test]
+fn a_fixed_port_that_is_taken_meanwhile_is_named_too() {
+    let holder = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    holder.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("a port");
+    let port = holder.local_addr().expect("bound").as_socket().expect("of IP").port();
+    let brokers = Brokers::with(&format!("{}\nport = {port}", script("echo sorry; exit 1")));
+    let (code, text) = brokers.check();
+    assert_eq!(code, 4, "{text}");
+    let words = format!("it must have port {port}, and port {port} is held by a process that does not listen there");
+    assert!(text.contains(&words) && text.matches("    sorry").count() == 1, "{text}");
+}
+
+/// Where the machine shows nothing of it, the words of a container's runtime do.
+#[test]
+fn a_fixed_port_that_a_runtime_calls_taken_is_named_with_its_words() {
+    let port = port_of_nobody();
+    let words =
+        format!("docker: Error response from daemon: Bind for 127.0.0.1:{port} failed: port is already allocated.");
+    let brokers = Brokers::with(&format!("{}\nport = {port}", script(&format!("echo '{words}' >&2; exit 125"))));
+    let (code, text) = brokers.check();
+    assert_eq!(code, 4, "{text}");
+    assert!(text.contains(&format!("it must have port {port}, and its log says: {words}")), "{text}");
+}
+
+fn port_of_nobody() -> u16 {
+    TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("there are some").port()
+}
+
+/// Java says it long before its last line. Once is bad luck, and another port is tried; what is wrong otherwise is not tried again.
+#[test]
+fn a_broker_whose_port_was_taken_gets_another() {
+    let log = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/logs/port-taken.log");
+    let read = fs::read_to_string(&log).expect("there");
+    assert!(read.starts_with("java.net.BindException: Address already in use") && read.lines().count() > 15);
+    for (first, expected) in [(format!("cat {}", log.display()), 0), ("echo out of memory".to_owned(), 4)] {
+        let brokers = Brokers::with(&script(&format!(
+            "if [ -e \\\"$TMPDIR/tried\\\" ]; then exec {BROKER}; fi; touch \\\"$TMPDIR/tried\\\"; {first}; exit 1"
+        )));
+        let (code, text) = brokers.check();
+        assert_eq!(code, expected, "{text}");
     }
-    panic!("{what}");
 }
 
 /// Squall itself ends by `signal` in the middle of a run, with a broker that has a daemon beside it.

@@ -1,31 +1,28 @@
 //! A broker that squall started, as a program or a container: watched, stopped, and never left behind.
 
 use super::container::{self, Network, Runtime};
+use super::log::Log;
 use super::manifest::fill::Values;
 use super::manifest::{Manifest, What};
 use super::minder::{Charge, Life, Minder};
 use super::ready::{self, pause};
-use super::{TargetError, resources, tls};
+use super::{TargetError, port, resources, tls};
 use crate::clock::Clock;
 use crate::netns::{self, Namespace};
 use crate::time::{Duration, Instant};
 use crate::transport::Kind;
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 /// How long processes that a broker leaves may take to end by themselves (assumed).
 const LEAVING: Duration = Duration::from_secs(2);
 
 /// How long a container runtime may take to note a container's end (assumed).
 const RUNTIME: Duration = Duration::from_secs(10);
-
-/// The lowest port that is chosen (assumed: well-known services listen below).
-const LOWEST: u32 = 10_000;
 
 /// A broker that squall started. Dropping it stops it.
 #[derive(Debug)]
@@ -38,6 +35,7 @@ pub struct Launched {
     manifest: Manifest,
     extra: Vec<String>,
     folder: PathBuf,
+    log: Log,
     values: Values,
     container: Option<Container>,
     /// Where it runs, if not where we do. Held until it is gone: a namespace that nobody holds ends what is in it.
@@ -96,6 +94,7 @@ impl Launched {
                 manifest: manifest.clone(),
                 extra: extra.to_vec(),
                 folder: folder.clone(),
+                log: Log::new(&folder),
                 values: values(manifest, &folder, host(namespace.as_deref()))?,
                 container: container(manifest)?,
                 namespace: namespace.clone(),
@@ -104,10 +103,15 @@ impl Launched {
             match launched.first_start() {
                 Ok(()) => return Ok(launched),
                 Err(error) => {
-                    let log = launched.log_tail().to_lowercase();
-                    let taken = log.contains("address already in use") || log.contains("eaddrinuse");
-                    last = error;
-                    if !taken || manifest.launch.port.is_some() {
+                    let taken = launched.port_taken();
+                    last = match (manifest.launch.port, &taken) {
+                        (Some(port), Some(taken)) => {
+                            let message = format!("{} must have port {port}, and {taken}", manifest.name);
+                            TargetError::unavailable(message, format!("{}\n  {}", error.message, error.mend))
+                        }
+                        _ => error,
+                    };
+                    if taken.is_none() || manifest.launch.port.is_some() {
                         break;
                     }
                     drop(launched);
@@ -171,6 +175,17 @@ impl Launched {
         self.spawn_and_wait()
     }
 
+    /// Why it could not have its ports, if somebody has one of them; asked when it did not come up, and nothing is left of it.
+    fn port_taken(&self) -> Option<String> {
+        let host = host(self.namespace.as_deref());
+        // A container's runtime may hold its ports for a moment more.
+        let ours = self.container.is_none().then(|| [&self.values.port].into_iter().chain(self.values.ports.values()));
+        let ports: Vec<u16> = ours.into_iter().flatten().copied().collect();
+        let look = || Ok(ports.iter().find_map(|port| port::taken(host, *port)));
+        let seen = within(self.namespace.as_deref(), look).unwrap_or_default();
+        seen.or_else(|| self.log.port_taken().map(|line| format!("its log says: {line}")))
+    }
+
     /// Makes the folders and the configuration, and runs what must run before the first start.
     fn lay_out(&mut self) -> Result<(), TargetError> {
         let trouble =
@@ -189,12 +204,12 @@ impl Launched {
         }
         for words in &self.manifest.launch.prepare {
             let words: Vec<String> = words.iter().map(|w| self.values.fill(w)).collect();
-            let (log, second) = self.log()?;
+            let (log, second) = self.log.open()?;
             let mut command = Command::new(&words[0]);
             command.args(&words[1..]).envs(self.environment()).stdin(Stdio::null()).stdout(log).stderr(second);
             if !command.status().is_ok_and(|s| s.success()) {
                 let message = format!("{}: {} failed", self.manifest.name, words.join(" "));
-                return Err(TargetError::unavailable(message, self.end_of_log()));
+                return Err(TargetError::unavailable(message, self.log.end()));
             }
         }
         Ok(())
@@ -210,9 +225,10 @@ impl Launched {
             if self.move_to_host()? {
                 return self.spawn_and_wait();
             }
-            let mend = self.end_of_log();
             let port = self.addr().port();
             self.kill_or_note();
+            // How it died was told with the end of its log.
+            let mend = if why.contains(&self.log.end()) { String::new() } else { self.log.end() };
             let name = &self.manifest.name;
             let within = format!("{name} does not answer on port {port} within {limit:?}: {why}");
             return Err(TargetError::unavailable(within, mend));
@@ -228,14 +244,14 @@ impl Launched {
         if self.container.is_none() && within(self.namespace.as_deref(), look) == Ok(Some(false)) {
             let holder = resources::holder(port);
             self.kill_or_note();
-            return Err(TargetError::unavailable(format!("address already in use: port {port} is {holder}"), ""));
+            return Err(TargetError::unavailable(format!("another process answers: port {port} is {holder}"), ""));
         }
         Ok(())
     }
 
     fn spawn(&mut self) -> Result<(), TargetError> {
         let charge = self.charge()?;
-        let (log, _) = self.log()?;
+        let (log, _) = self.log.open()?;
         let minder = Minder::start(&charge, &self.environment(), log, self.namespace.as_deref())
             .map_err(|why| TargetError::unavailable(format!("{} cannot be started: {why}", self.manifest.name), ""))?;
         self.minder = Some(minder);
@@ -318,29 +334,6 @@ impl Launched {
         Ok(true)
     }
 
-    fn log_path(&self) -> PathBuf {
-        self.folder.join("broker.log")
-    }
-
-    fn log(&self) -> Result<(fs::File, fs::File), TargetError> {
-        let opened = fs::OpenOptions::new().create(true).append(true).open(self.log_path());
-        opened
-            .and_then(|log| Ok((log.try_clone()?, log)))
-            .map_err(|e| TargetError::unavailable(format!("the broker's log cannot be opened: {e}"), ""))
-    }
-
-    fn log_tail(&self) -> String {
-        let text = fs::read(self.log_path()).unwrap_or_default();
-        let text = String::from_utf8_lossy(&text);
-        let lines: Vec<&str> = text.lines().rev().take(8).collect();
-        lines.into_iter().rev().map(|l| format!("    {l}")).collect::<Vec<_>>().join("\n")
-    }
-
-    fn end_of_log(&self) -> String {
-        let tail = self.log_tail();
-        if tail.is_empty() { "its log is empty".into() } else { format!("the end of its log:\n{tail}") }
-    }
-
     /// How it ended, if it ended unasked.
     pub fn died(&mut self) -> Option<String> {
         let life = self.minder.as_mut()?.life();
@@ -361,7 +354,7 @@ impl Launched {
         }
         self.kill_or_note();
         let how = status.map_or_else(|| "it ended".to_owned(), ending);
-        Some(format!("{how}; {}", self.end_of_log()))
+        Some(format!("{how}; {}", self.log.end()))
     }
 
     /// Whether its process has ended.
@@ -547,10 +540,10 @@ fn ending(status: ExitStatus) -> String {
 fn values(manifest: &Manifest, folder: &Path, host: Ipv4Addr) -> Result<Values, TargetError> {
     let mut values = manifest.values();
     values.host = Some(host);
-    values.port = manifest.launch.port.map_or_else(free_port, Ok)?;
+    values.port = manifest.launch.port.map_or_else(port::free, Ok)?;
     let further = manifest.listen.keys().map(|k| k.name());
     for name in manifest.launch.ports.iter().map(String::as_str).chain(further) {
-        values.ports.insert(name.to_owned(), free_port()?);
+        values.ports.insert(name.to_owned(), port::free()?);
     }
     values.data = scratch(folder).join("data");
     values.config = scratch(folder).join("config");
@@ -569,7 +562,7 @@ fn container(manifest: &Manifest) -> Result<Option<Container>, TargetError> {
         }
     }
     let inside = port.map_or_else(|| runtime.port_of(image), Ok)?;
-    let port = manifest.launch.port.map_or_else(free_port, Ok)?;
+    let port = manifest.launch.port.map_or_else(port::free, Ok)?;
     let name = format!("squall-{}-{port}", std::process::id());
     let network = Network::Published { port, inside };
     Ok(Some(Container { runtime, image: image.clone(), name, network, exists: false, root: None }))
@@ -588,39 +581,5 @@ pub(super) fn within<T: Send>(
     match namespace {
         None => f(),
         Some(namespace) => namespace.run(f).map_err(|e| e.to_string())?,
-    }
-}
-
-/// A port of the loopback that nobody has now, and that the kernel gives to nobody by itself: else a client's own socket could take it
-/// while a killed broker is away.
-fn free_port() -> Result<u16, TargetError> {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
-    let given = range.split_whitespace().next().and_then(|low| low.parse::<u32>().ok());
-    let count = given.unwrap_or(0).saturating_sub(LOWEST);
-    for _ in 0..count.min(1_000) {
-        // Each process starts elsewhere, so that two squalls seldom meet.
-        let turn = NEXT.fetch_add(1, Ordering::Relaxed);
-        let port = LOWEST + std::process::id().wrapping_mul(7_919).wrapping_add(turn) % count;
-        let port = u16::try_from(port).expect("below a port number");
-        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
-            return Ok(port);
-        }
-    }
-    let bound = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|l| l.local_addr());
-    bound.map(|a| a.port()).map_err(|e| TargetError::unavailable(format!("no free port: {e}"), ""))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ports_are_free_differ_and_are_none_that_the_kernel_gives_away() {
-        let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").expect("Linux");
-        let low: u16 = range.split_whitespace().next().and_then(|n| n.parse().ok()).expect("two numbers");
-        let (one, two) = (free_port().expect("there are some"), free_port().expect("there are some"));
-        assert!(one != two && one < low && two < low, "{one}, {two}, given away from {low} on");
-        assert!(TcpListener::bind((Ipv4Addr::LOCALHOST, one)).is_ok());
     }
 }
