@@ -4,6 +4,7 @@ mod support;
 
 use socket2::{Domain, Socket, Type};
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::Stdio;
@@ -343,4 +344,55 @@ fn a_build_that_failed_halfway_is_missing_and_is_run_again() {
     let (code, text) = squall(&["targets", "install", "it"]);
     assert!(code == 0 && text.contains("it: touch made"), "{code} {text}");
     assert!(state().ends_with(" installed"), "{}", state());
+}
+
+/// Two manifests of one name, as two checkouts have them: what the one built is not taken away while somebody runs it, or will.
+#[test]
+fn a_build_that_is_in_use_is_left_until_it_is_not() {
+    let made = |version: &str| {
+        let brokers = Brokers::with("");
+        brokers.write(&format!(
+            "name = \"it\"\nabout = \"built\"\n[install]\nbuild = [[\"touch\", \"made-{version}\"]]\n\
+             creates = [\"made-{version}\"]\n[launch]\n{}\n",
+            script(&format!("exec {BROKER}"))
+        ));
+        brokers
+    };
+    let (old, new, newest) = (made("1"), made("2"), made("3"));
+    let cache = old.scratch.0.join("cache");
+    let builds = || {
+        let entries = fs::read_dir(cache.join("brokers")).expect("there").map(|e| e.expect("an entry").path());
+        let mut files: Vec<String> = entries
+            .flat_map(|folder| fs::read_dir(folder).expect("readable"))
+            .map(|e| e.expect("an entry").file_name().to_string_lossy().into_owned())
+            .filter(|name| name.starts_with("made"))
+            .collect();
+        files.sort();
+        files
+    };
+    let install = |brokers: &Brokers| {
+        let mut command = brokers.command();
+        let (code, text) =
+            said(&command.env("SQUALL_CACHE", &cache).args(["targets", "install", "it"]).output().expect("it starts"));
+        assert_eq!(code, 0, "{text}");
+        text
+    };
+    let scenario = "duration = \"60 s\"\n[fleet.s]\nsensors = 1\npublish = { topic = \"t\", every = \"1 s\" }\n";
+    let file = old.scratch.file("long.toml", scenario);
+    // It runs; its turn comes later.
+    for (arguments, sign) in
+        [("run --target it", "connected"), ("compare --targets reference,it", "on reference, repeat 1")]
+    {
+        install(&old);
+        let mut command = old.command();
+        command.env("SQUALL_CACHE", &cache).args(arguments.split(' ')).arg(&file).arg("--out").arg(&old.scratch.0);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it starts");
+        let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines();
+        assert!(lines.any(|l| l.expect("text").contains(sign)), "{arguments}");
+        let text = install(&new);
+        assert!(text.contains("a squall that runs uses") && builds() == ["made-1", "made-2"], "{text}");
+        child.kill().expect("ours");
+        child.wait().expect("ours");
+        assert!(!install(&newest).contains("uses") && builds() == ["made-3"], "{:?}", builds());
+    }
 }

@@ -8,6 +8,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 
 /// Where system programs are that an ordinary user's PATH may lack.
 const SYSTEM: [&str; 4] = ["/usr/local/sbin", "/usr/sbin", "/sbin", "/opt/homebrew/sbin"];
@@ -145,7 +146,9 @@ fn build(manifest: &Manifest) -> Result<(), TargetError> {
     let trouble = |e: io::Error| {
         TargetError::unavailable(format!("{} cannot be written: {e}", folder.display()), "set SQUALL_CACHE")
     };
-    forget_older(manifest, &folder);
+    for left in forget_older(manifest, &folder) {
+        println!("{}: a squall that runs uses {}, which is left for now", manifest.name, left.display());
+    }
     fs::create_dir_all(&folder).map_err(trouble)?;
     fs::write(folder.join(UNFINISHED), "").map_err(trouble)?;
     for (path, content) in manifest.folder.files().map_err(trouble)? {
@@ -190,17 +193,42 @@ fn step(manifest: &Manifest, words: &[String], folder: &Path) -> Result<(), Stri
     }
 }
 
-/// Takes away what earlier manifests of that name built.
-fn forget_older(manifest: &Manifest, folder: &Path) {
+/// Takes away what earlier manifests of that name built; returns what is left, since it is in use.
+fn forget_older(manifest: &Manifest, folder: &Path) -> Vec<PathBuf> {
     let stem = format!("{}-", manifest.name);
     let entries = folder.parent().and_then(|p| fs::read_dir(p).ok()).into_iter().flatten().filter_map(Result::ok);
+    let mut left = Vec::new();
     for entry in entries {
         let name = entry.file_name().to_string_lossy().into_owned();
         let is_hash =
             name.strip_prefix(&stem).is_some_and(|h| h.len() == 8 && h.chars().all(|c| c.is_ascii_hexdigit()));
-        if is_hash && entry.path() != folder {
+        if !is_hash || entry.path() == folder {
+            continue;
+        }
+        // Held until it is gone, so that nobody begins to use what is going.
+        let held = File::open(entry.path());
+        if held.as_ref().is_ok_and(|f| f.try_lock().is_err()) {
+            left.push(entry.path());
+        } else {
             let _ = fs::remove_dir_all(entry.path());
         }
+    }
+    left
+}
+
+/// Keeps what a manifest's commands built until this process ends, however it does: no installation takes it away meanwhile.
+pub fn hold(manifest: &Manifest) {
+    static HELD: Mutex<Vec<(PathBuf, File)>> = Mutex::new(Vec::new());
+    let folder = cache(manifest);
+    let mut held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
+    if manifest.install.build.is_empty() || held.iter().any(|(known, _)| *known == folder) {
+        return;
+    }
+    // What is not there yet, or a file system without locks, has nothing to hold.
+    if let Ok(file) = File::open(&folder)
+        && file.lock_shared().is_ok()
+    {
+        held.push((folder, file));
     }
 }
 

@@ -95,13 +95,18 @@ pub struct Target {
 }
 
 impl Target {
-    /// Whether there is such a target, as far as that can be said without starting or reaching it.
+    /// Whether there is such a target, as far as that can be said without starting or reaching it. What was built for it stays from
+    /// here on.
     ///
     /// # Errors
     /// If there is none, or it is not on this machine and `remote` does not allow that.
     pub fn check(target: &str, remote: bool) -> Result<(), TargetError> {
         if !target.contains("://") {
-            return if target.starts_with("container:") { Ok(()) } else { Manifest::find(target).map(drop) };
+            return if target.starts_with("container:") {
+                Ok(())
+            } else {
+                Manifest::find(target).map(|m| install::hold(&m))
+            };
         }
         let address = Address::parse(target)?;
         if remote || address.resolve()?.ip().is_loopback() {
@@ -149,6 +154,7 @@ impl Target {
         }
         check_listeners(wish.way, &manifest)?;
         let extra: Vec<String> = wish.defects.iter().flat_map(|d| ["--defect".to_owned(), d.clone()]).collect();
+        install::hold(&manifest);
         let version = manifest.version();
         let mut launched = Launched::start(&manifest, &extra, wish.folder, namespace)?;
         let endpoints = endpoints(wish.way, &mut launched)?;
