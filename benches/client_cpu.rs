@@ -89,8 +89,8 @@ fn squall_run(addr: SocketAddr, sensors: u32, qos: u8, link: &str, seconds: u64)
     let scenario = squall::scenario::parse("bench.toml", &text).unwrap_or_else(|e| panic!("{}", e.render(false)));
     let url = format!("mqtt://{addr}");
     let folder = std::env::temp_dir();
-    let way = squall::target::way::Way::default();
-    let wish = Wish { target: &url, remote: false, load: "", defects: &[], folder: &folder, way: &way };
+    let (way, stop) = (squall::target::way::Way::default(), squall::target::stop::Stop::default());
+    let wish = Wish { target: &url, remote: false, load: "", defects: &[], folder: &folder, way: &way, stop: &stop };
     let mut target = Target::prepare(&wish).expect("the broker answers");
     let settings = Settings { seed: 1, loops: 1, ..Settings::default() };
     let outcome = run(&scenario, &mut target, settings, |_| {}, || 0).expect("it runs");

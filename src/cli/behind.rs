@@ -1,8 +1,7 @@
 //! `squall link --target NAME ... -- COMMAND`: somebody's own client, in a network namespace behind a lossy link to a broker that
 //! squall starts in another. Real kernels speak TCP on both sides.
 
-use super::run::signals;
-use super::{exit, link};
+use super::{exit, link, signals};
 use crate::clock::Clock;
 use crate::link::capture::Tap;
 use crate::link::spec::LinkSpec;
@@ -10,7 +9,9 @@ use crate::link::{Channels, Engine};
 use crate::measure::summary::{Wire, WireCost};
 use crate::netns::{self, Carried, Counts, Forwarder, Networks};
 use crate::seed::Stream;
+use crate::target::ending::Scratch;
 use crate::target::ready::pause;
+use crate::target::stop::Stop;
 use crate::target::way::Way;
 use crate::target::{Target, TargetError, Wish};
 use crate::time::Duration;
@@ -19,7 +20,6 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, Command};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 
 /// What is to be run behind which link.
 pub(super) struct Behind<'a> {
@@ -33,23 +33,21 @@ pub(super) struct Behind<'a> {
 
 /// Runs it; the command's own exit code, or squall's if it could not be started.
 pub(super) fn run(behind: &Behind<'_>) -> u8 {
-    let folder = std::env::temp_dir().join(format!("squall-link-{}", std::process::id()));
-    let made = std::fs::create_dir_all(&folder);
-    let result = made
-        .map_err(|e| TargetError::usage(format!("{}: {e}", folder.display()), ""))
-        .and_then(|()| conduct(behind, &folder));
-    let _ = std::fs::remove_dir_all(&folder);
+    let stop = signals::count("stopping the command (again: kill it)");
+    let scratch = Scratch::new("link");
+    let result = scratch.and_then(|scratch| conduct(behind, scratch.path(), &stop));
     match result {
         Ok(code) => code,
+        Err(_) if stop.asked() > 0 => exit::INCONCLUSIVE,
         Err(error) => super::target_error(&error),
     }
 }
 
-fn conduct(behind: &Behind<'_>, folder: &Path) -> Result<u8, TargetError> {
+fn conduct(behind: &Behind<'_>, folder: &Path, stop: &Stop) -> Result<u8, TargetError> {
     let networks = Networks::make(Engine::Kernel, 1, behind.spec.mtu)
         .map_err(|denied| TargetError::usage(denied.message, denied.mend))?;
     let way = Way::default();
-    let wish = Wish { target: behind.target, remote: false, load: "", defects: &[], folder, way: &way };
+    let wish = Wish { target: behind.target, remote: false, load: "", defects: &[], folder, way: &way, stop };
     let mut target = Target::prepare_in(&wish, Some(networks))?;
     let mut networks = target.networks.take().expect("it was prepared in these networks");
     let mut tuns = networks.take_tuns().into_iter();
@@ -65,10 +63,9 @@ fn conduct(behind: &Behind<'_>, folder: &Path) -> Result<u8, TargetError> {
     let clock = Clock::start();
     let forwarder = Forwarder::start(at_sensors, at_broker, vec![Some(channels)], clock)
         .map_err(|e| TargetError::unavailable(format!("the forwarder cannot be started: {e}"), ""))?;
-    let stop = signals("stopping the command (again: kill it)");
     let mut child = spawn(behind.command, target.addr, &networks)?;
     eprintln!("{} at {}, behind the link", target.name, target.addr);
-    let code = wait(&mut child, &stop);
+    let code = wait(&mut child, stop);
     let (carried, counts) = forwarder.stop(|| networks.counts());
     for note in target.end() {
         eprintln!("note: {note}");
@@ -103,7 +100,7 @@ fn spawn(command: &[String], broker: SocketAddr, networks: &Networks) -> Result<
 }
 
 /// Until it ends: the first signal is handed on, the second kills it.
-fn wait(child: &mut Child, stop: &AtomicU8) -> u8 {
+fn wait(child: &mut Child, stop: &Stop) -> u8 {
     let mut told = 0;
     loop {
         match child.try_wait() {
@@ -117,7 +114,7 @@ fn wait(child: &mut Child, stop: &AtomicU8) -> u8 {
                 return exit::INTERNAL;
             }
         }
-        let asked = stop.load(Ordering::Relaxed).min(2);
+        let asked = stop.asked().min(2);
         if asked > told {
             told = asked;
             let signal = if asked == 1 { libc::SIGTERM } else { libc::SIGKILL };

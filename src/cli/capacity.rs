@@ -1,14 +1,12 @@
 //! `squall capacity`: the highest rate at which a scenario's guarantees and thresholds still hold.
 
-use super::run::watch_signals;
 use super::trial::{Common, TrialArgs, Unmeasured, at_rate, conduct, machine};
-use super::{colour, exit, target_error};
+use super::{colour, exit, signals, target_error};
 use crate::report::capacity::{Capacity, Held, Search, Step};
 use crate::report::{self, Report};
 use crate::scenario::{self, explain, model::Scenario};
 use crate::target::{Target, TargetError};
 use std::path::Path;
-use std::sync::atomic::Ordering;
 
 /// Arguments of `squall capacity`.
 #[derive(clap::Args)]
@@ -58,12 +56,12 @@ pub(super) fn run(args: &Args) -> u8 {
 }
 
 fn search(args: &Args, scenario: &Scenario, folder: &Path) -> Result<Capacity, TargetError> {
-    let stop = watch_signals();
+    let stop = signals::watch();
     let common = Common { args: &args.trial, cores: args.trial.keep_to_cores()?, stop: &stop };
     let seed = args.trial.seed.unwrap_or(scenario.seed);
     let mut search = Search::new(f64::from(args.precision) / 100.0);
     let mut steps: Vec<Step> = Vec::new();
-    while steps.len() < usize::from(args.runs) && stop.load(Ordering::Relaxed) == 0 {
+    while steps.len() < usize::from(args.runs) && stop.asked() == 0 {
         let Some(factor) = search.next() else { break };
         let Some(faster) = at_rate(scenario, factor) else {
             search.tell(factor, Held::TooFast);
@@ -77,6 +75,10 @@ fn search(args: &Args, scenario: &Scenario, folder: &Path) -> Result<Capacity, T
         let result = std::fs::create_dir(&path)
             .map_err(|error| Unmeasured::no_folder(&path, &error))
             .and_then(|()| conduct(&common, &faster, &args.target, seed + number as u64 - 1, &path));
+        if matches!(result, Err(Unmeasured::Stopped)) {
+            let _ = std::fs::remove_dir_all(&path);
+            break;
+        }
         let step = match result {
             Ok((report, _)) => step(factor, rate, &report, own),
             Err(Unmeasured::NotHad(message, code)) if steps.is_empty() => {
@@ -85,12 +87,12 @@ fn search(args: &Args, scenario: &Scenario, folder: &Path) -> Result<Capacity, T
             Err(unmeasured) => {
                 let held = match &unmeasured {
                     Unmeasured::DiedInWarmUp(_) => Held::No,
-                    Unmeasured::NotHad(..) => Held::Unclear,
+                    Unmeasured::NotHad(..) | Unmeasured::Stopped => Held::Unclear,
                 };
                 Step { factor, rate, held, why: unmeasured.why(), p99: None, broker_cores: None, folder: own }
             }
         };
-        if stop.load(Ordering::Relaxed) > 0 {
+        if stop.asked() > 0 {
             break; // what was cut short says nothing
         }
         search.tell(factor, step.held);

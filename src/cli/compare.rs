@@ -1,15 +1,13 @@
 //! `squall compare`.
 
-use super::run::watch_signals;
 use super::trial::{Common, TrialArgs, Unmeasured, conduct, machine};
-use super::{colour, exit, target_error};
+use super::{colour, exit, signals, target_error};
 use crate::clock::Clock;
 use crate::report::comparison::{Comparison, Conditions, Trial, html, tables};
 use crate::report::{self, ScenarioInfo};
 use crate::scenario::{self, model::Scenario};
 use crate::target::{Target, TargetError};
 use std::path::Path;
-use std::sync::atomic::Ordering;
 
 /// Arguments of `squall compare`.
 #[derive(clap::Args)]
@@ -65,7 +63,7 @@ fn mistakes(args: &Args) -> Vec<TargetError> {
 }
 
 fn compare(args: &Args, scenario: &Scenario, folder: &Path) -> Result<Comparison, TargetError> {
-    let stop = watch_signals();
+    let stop = signals::watch();
     let common = Common { args: &args.trial, cores: args.trial.keep_to_cores()?, stop: &stop };
     let seed = args.trial.seed.unwrap_or(scenario.seed);
     let (targets, repeats) = (args.targets.len(), usize::from(args.repeat));
@@ -73,7 +71,7 @@ fn compare(args: &Args, scenario: &Scenario, folder: &Path) -> Result<Comparison
     let mut trials = Vec::new();
     for repeat in 0..repeats {
         for place in 0..targets {
-            if stop.load(Ordering::Relaxed) > 0 {
+            if stop.asked() > 0 {
                 break;
             }
             let target = turn(repeat, place, targets);
@@ -85,8 +83,12 @@ fn compare(args: &Args, scenario: &Scenario, folder: &Path) -> Result<Comparison
             let result = std::fs::create_dir(&path)
                 .map_err(|error| Unmeasured::no_folder(&path, &error))
                 // Another seed each time: what is common to all repeats is the broker, not one draw of the losses.
-                .and_then(|()| conduct(&common, scenario, name, seed + repeat as u64, &path))
-                .map_err(|unmeasured| (unmeasured.why(), unmeasured.code()));
+                .and_then(|()| conduct(&common, scenario, name, seed + repeat as u64, &path));
+            if matches!(result, Err(Unmeasured::Stopped)) {
+                let _ = std::fs::remove_dir_all(&path);
+                break;
+            }
+            let result = result.map_err(|unmeasured| (unmeasured.why(), unmeasured.code()));
             if let Err((why, _)) = &result {
                 eprintln!("squall: {why}");
             }
@@ -109,7 +111,7 @@ fn compare(args: &Args, scenario: &Scenario, folder: &Path) -> Result<Comparison
         again: again(args, seed),
     };
     let mut comparison = Comparison::build(conditions, &trials);
-    if stop.load(Ordering::Relaxed) > 0 && matches!(comparison.exit.code, 0 | 2) {
+    if stop.asked() > 0 && matches!(comparison.exit.code, 0 | 2) {
         comparison.exit.code = exit::INCONCLUSIVE;
         comparison.exit.reason = "inconclusive: stopped by the user".to_owned();
     }

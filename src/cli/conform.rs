@@ -1,12 +1,14 @@
 //! `squall conform`.
 
-use super::{exit, target_error};
+use super::{exit, signals, target_error};
 use crate::conform::case::Case;
 use crate::conform::output::{self, Tally};
 use crate::conform::suite::{self, Verdict};
 use crate::mqtt::Version;
 use crate::peer::Site;
+use crate::target::ending::Scratch;
 use crate::target::manifest::{Deviation, Manifest};
+use crate::target::stop::Stop;
 use crate::target::{Target, TargetError, Wish};
 use std::path::{Path, PathBuf};
 
@@ -89,26 +91,9 @@ fn list(cases: &[(&Case, Version)]) {
     }
 }
 
-/// A folder for the broker's log and data, which goes when the suite is over.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new() -> Result<Self, TargetError> {
-        let path = std::env::temp_dir().join(format!("squall-conform-{}", std::process::id()));
-        std::fs::create_dir_all(&path)
-            .map_err(|e| TargetError::unavailable(format!("{} cannot be made: {e}", path.display()), ""))?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
 fn conduct(args: &Args, cases: &[(&Case, Version)]) -> Result<u8, TargetError> {
-    let scratch = Scratch::new()?;
+    signals::end_at_once();
+    let (scratch, stop) = (Scratch::new("conform")?, Stop::default());
     let way = args.way.way(Vec::new());
     let load = format!("some thousand packets, many of them malformed, in {} cases", cases.len());
     let wish = Wish {
@@ -116,8 +101,9 @@ fn conduct(args: &Args, cases: &[(&Case, Version)]) -> Result<u8, TargetError> {
         remote: args.remote,
         load: &load,
         defects: &args.defect,
-        folder: &scratch.0,
+        folder: scratch.path(),
         way: &way,
+        stop: &stop,
     };
     let mut target = Target::prepare(&wish)?;
     if let Some(note) = &target.note {

@@ -1,7 +1,6 @@
 //! `squall explore`.
 
-use super::run::watch_signals;
-use super::{colour, exit};
+use super::{colour, exit, signals};
 use crate::broker::defects::Strike;
 use crate::clock::Clock;
 use crate::scenario::{self, model::Scenario, write};
@@ -13,7 +12,6 @@ use crate::time::Instant;
 use std::borrow::Cow;
 use std::io::{IsTerminal, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering;
 
 /// Arguments of `squall explore`.
 #[derive(clap::Args)]
@@ -70,7 +68,7 @@ pub(super) fn run(args: &Args) -> u8 {
         durable: args.durable.unwrap_or_default(),
         ..Settings::default()
     };
-    let stop = watch_signals();
+    let stop = signals::watch();
     let clock = Clock::start();
     let mut line = Line { terminal: std::io::stderr().is_terminal(), shown: 0 };
     let found = explore(of_seed, &settings, first..first.saturating_add(args.seeds), args.all, |done, failure| {
@@ -84,7 +82,7 @@ pub(super) fn run(args: &Args) -> u8 {
             let left = args.seeds.saturating_sub(done) as f64 / pace;
             format!("{done} of {} seeds, {pace:.0} a second, at most {left:.0} s more", args.seeds)
         });
-        stop.load(Ordering::Relaxed) == 0
+        stop.asked() == 0
     });
     line.clear();
     let name = scenario.as_ref().map_or("random scenarios", |s| s.name.as_str());
@@ -102,7 +100,7 @@ pub(super) fn run(args: &Args) -> u8 {
         return exit::BROKEN;
     }
     let settings = Settings { seed: failure.seed, ..settings };
-    make_small(args, &of_seed(failure.seed), &settings, failure, || stop.load(Ordering::Relaxed) == 0);
+    make_small(args, &of_seed(failure.seed), &settings, failure, || stop.asked() == 0);
     exit::BROKEN
 }
 

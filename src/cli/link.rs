@@ -1,8 +1,7 @@
 //! `squall link`.
 
 use super::behind::{self, Behind};
-use super::run::signals;
-use super::{colour, exit};
+use super::{colour, exit, signals};
 use crate::link::capture::{Tap, write_pcapng};
 use crate::link::profile;
 use crate::link::spec::LinkSpec;
@@ -15,7 +14,6 @@ use std::io::Write;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 /// Bytes that a capture keeps at most, all connections together (assumed).
 pub(super) const CAPTURE: usize = 64 << 20;
@@ -81,9 +79,9 @@ fn listen(args: &Args, spec: Arc<LinkSpec>, to: SocketAddr) -> u8 {
     let relayed = Relay::bind(settings).and_then(|mut relay| {
         println!("listening on {}, {} to {to}", relay.local_addr()?, args.profile);
         std::io::stdout().flush()?;
-        let stop = signals("stopping");
+        let stop = signals::count("stopping");
         let end = args.lasts.map_or(Instant::FAR, |d| Instant::ZERO + d);
-        relay.run(|now| now >= end || stop.load(Ordering::Relaxed) > 0)?;
+        relay.run(|now| now >= end || stop.asked() > 0)?;
         Ok(relay)
     });
     let relay = match relayed {

@@ -5,6 +5,7 @@ mod broker;
 mod capacity;
 mod compare;
 mod conform;
+mod end;
 mod explore;
 mod link;
 mod links;
@@ -13,6 +14,7 @@ mod probe;
 mod run;
 mod scenario;
 mod selftest;
+mod signals;
 mod simulate;
 mod targets;
 mod trial;
@@ -81,6 +83,8 @@ enum Command {
     Targets(targets::Args),
     #[command(hide = true)]
     Mind(mind::Args),
+    #[command(hide = true)]
+    End(end::Args),
 }
 
 /// Parses the arguments and acts; the exit code.
@@ -109,6 +113,7 @@ pub fn main() -> u8 {
         Command::Links(args) => links::run(&args),
         Command::Targets(args) => targets::run(&args),
         Command::Mind(args) => mind::run(&args),
+        Command::End(args) => end::run(&args),
     }
 }
 

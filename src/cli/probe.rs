@@ -1,13 +1,14 @@
 //! `squall probe`.
 
-use super::{exit, target_error};
+use super::{exit, signals, target_error};
 use crate::peer::Site;
 use crate::probe::{self, Probed, Value, table};
+use crate::target::ending::Scratch;
 use crate::target::manifest::Manifest;
+use crate::target::stop::Stop;
 use crate::target::stream::Endpoint;
 use crate::target::{Target, TargetError, Wish};
 use crate::transport::Kind;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Arguments of `squall probe`.
@@ -33,6 +34,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> u8 {
+    signals::end_at_once();
     let mut all = Vec::new();
     let mut worst = exit::OK;
     for (n, target) in args.targets.iter().enumerate() {
@@ -62,25 +64,14 @@ pub(super) fn run(args: &Args) -> u8 {
     worst
 }
 
-/// A folder for the broker's log and data, which goes when it is probed.
-struct Scratch(PathBuf);
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
 fn one(args: &Args, named: &str, n: usize) -> Result<(Probed, Option<String>), TargetError> {
-    let path = std::env::temp_dir().join(format!("squall-probe-{}-{n}", std::process::id()));
-    std::fs::create_dir_all(&path)
-        .map_err(|e| TargetError::unavailable(format!("{} cannot be made: {e}", path.display()), ""))?;
-    let scratch = Scratch(path);
+    // Dropped after the target, which may still write into it.
+    let (scratch, stop) = (Scratch::new(&format!("probe-{n}"))?, Stop::default());
     let manifest = manifest(named)?;
     let way = args.way.way(Vec::new());
     let load = "some thousand small messages and one of 16 MiB";
-    let folder: &Path = &scratch.0;
-    let wish = Wish { target: named, remote: args.remote, load, defects: &args.defect, folder, way: &way };
+    let (folder, defects) = (scratch.path(), &*args.defect);
+    let wish = Wish { target: named, remote: args.remote, load, defects, folder, way: &way, stop: &stop };
     let mut target = Target::prepare(&wish)?;
     let site = |(kind, endpoint): &(Kind, Endpoint)| (*kind, Site::new(Arc::new(endpoint.clone()), None));
     let mut others: Vec<(Kind, Site)> = target.further(&way)?.iter().map(site).collect();

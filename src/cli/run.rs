@@ -1,6 +1,6 @@
 //! `squall run`.
 
-use super::{colour, exit, target_error};
+use super::{colour, exit, signals, target_error};
 use crate::clock::Clock;
 use crate::link::Engine;
 use crate::netns::{self, Networks};
@@ -9,6 +9,7 @@ use crate::run::captures::Captures;
 use crate::run::{Outcome, Progress, Settings, load_loops};
 use crate::scenario::model::{FaultAction, Scenario};
 use crate::scenario::{self, explain};
+use crate::target::stop::Stop;
 use crate::target::stream::Endpoint;
 use crate::target::{Target, TargetError, Wish};
 use crate::transport::Kind;
@@ -16,8 +17,6 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 
 /// Arguments of `squall run`.
 #[derive(clap::Args)]
@@ -80,8 +79,14 @@ pub(super) fn run(args: &Args) -> u8 {
             return exit::USAGE;
         }
     };
-    match conduct(args, &scenario, &captures, &folder) {
+    let stop = signals::watch();
+    match conduct(args, &scenario, &captures, &folder, &stop) {
         Ok(code) => code,
+        Err(_) if stop.asked() > 0 => {
+            eprintln!("squall: stopped by the user before {} answered; nothing was measured", args.target);
+            let _ = fs::remove_dir_all(&folder);
+            exit::INCONCLUSIVE
+        }
         Err(error) => {
             let code = target_error(&error);
             // Nothing was measured: only a broker's log is worth keeping.
@@ -92,20 +97,25 @@ pub(super) fn run(args: &Args) -> u8 {
     }
 }
 
-fn conduct(args: &Args, scenario: &Scenario, captures: &Captures, folder: &Path) -> Result<u8, TargetError> {
+fn conduct(
+    args: &Args,
+    scenario: &Scenario,
+    captures: &Captures,
+    folder: &Path,
+    stop: &Stop,
+) -> Result<u8, TargetError> {
     let seed = args.seed.unwrap_or(scenario.seed);
     let load = explain::load(scenario);
     let load = format!("about {:.0} messages, {:.0} a second, from {} clients", load.messages, load.rate, load.clients);
     let way = args.way.way(transports(scenario));
     let wish =
-        Wish { target: &args.target, remote: args.remote, load: &load, defects: &args.defect, folder, way: &way };
+        Wish { target: &args.target, remote: args.remote, load: &load, defects: &args.defect, folder, way: &way, stop };
     let mut target = Target::prepare_in(&wish, networks(scenario, args.loops)?)?;
     let congestion = target.networks.as_ref().map_or_else(String::new, |n| n.congestion.clone());
     eprintln!("{} on {}: {load}", scenario.name, target.name);
     if let Some(note) = &target.note {
         eprintln!("note: {note}");
     }
-    let stop = watch_signals();
     let epoch = Clock::wall_nanos();
     let started = epoch / 1_000_000_000;
     let settings = Settings {
@@ -117,8 +127,7 @@ fn conduct(args: &Args, scenario: &Scenario, captures: &Captures, folder: &Path)
         ..Settings::default()
     };
     let mut display = Display::new();
-    let mut outcome =
-        crate::run::run(scenario, &mut target, settings, |p| display.show(p), || stop.load(Ordering::Relaxed))?;
+    let mut outcome = crate::run::run(scenario, &mut target, settings, |p| display.show(p), || stop.asked())?;
     display.clear();
     outcome.notes.extend(captures.write(&folder.join("packets.pcapng"), epoch));
     outcome.notes.extend(args.way.notes());
@@ -317,38 +326,6 @@ fn again(args: &Args, seed: u64) -> String {
         command.push_str(defect);
     }
     command
-}
-
-/// Counts Ctrl-C and SIGTERM: once asks for an early end, twice leaves.
-pub(super) fn watch_signals() -> Arc<AtomicU8> {
-    signals("stopping: the drain begins, and what is there is written (again: leave at once)")
-}
-
-/// The same; `words` are said at the first.
-pub(super) fn signals(words: &'static str) -> Arc<AtomicU8> {
-    let count = Arc::new(AtomicU8::new(0));
-    let counter = Arc::clone(&count);
-    std::thread::spawn(move || {
-        let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
-        runtime.block_on(async {
-            use tokio::signal::unix::{SignalKind, signal};
-            let (Ok(mut interrupt), Ok(mut terminate)) =
-                (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-            else {
-                return;
-            };
-            loop {
-                tokio::select! {
-                    _ = interrupt.recv() => {}
-                    _ = terminate.recv() => {}
-                }
-                if counter.fetch_add(1, Ordering::Relaxed) == 0 {
-                    eprintln!("\n{words}");
-                }
-            }
-        });
-    });
-    count
 }
 
 /// Shows where the run is: one line that changes on a terminal, a plain line every five seconds elsewhere.

@@ -1,7 +1,7 @@
 //! `squall simulate`.
 
-use super::run::{Display, Story, engine, tell, watch_signals};
-use super::{colour, exit};
+use super::run::{Display, Story, engine, tell};
+use super::{colour, exit, signals};
 use crate::broker::defects::Strike;
 use crate::report::{self, TargetInfo, TargetKind};
 use crate::run::captures::Captures;
@@ -10,7 +10,6 @@ use crate::simulate::{self, Durable, Settings};
 use crate::time::Duration;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
 
 /// Arguments of `squall simulate`.
 #[derive(clap::Args)]
@@ -87,11 +86,11 @@ pub(super) fn run(args: &Args) -> u8 {
         threads: std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
         captures: captures.clone(),
     };
-    let stop = watch_signals();
+    let stop = signals::watch();
     let mut display = Display::by_wall_clock();
     let mut outcome = simulate::simulate(&scenario, &settings, |p| {
         display.show(p);
-        stop.load(Ordering::Relaxed) == 0
+        stop.asked() == 0
     });
     display.clear();
     outcome.notes.extend(captures.write(&folder.join("packets.pcapng"), 0));

@@ -1,9 +1,10 @@
 //! `squall targets`.
 
-use super::{exit, target_error, way::WayArgs};
+use super::{exit, signals, target_error, way::WayArgs};
+use crate::target::ending::Scratch;
 use crate::target::manifest::Manifest;
+use crate::target::stop::Stop;
 use crate::target::{Target, TargetError, Wish, exchange, install, way::Way};
-use std::path::Path;
 
 /// Arguments of `squall targets`.
 #[derive(clap::Args)]
@@ -35,6 +36,9 @@ enum Command {
 }
 
 pub(super) fn run(args: &Args) -> u8 {
+    if args.command.is_some() {
+        signals::end_at_once();
+    }
     match &args.command {
         None => list(),
         Some(Command::Install { names }) => worst(names.iter().map(|n| install(n))),
@@ -81,15 +85,9 @@ fn install(name: &str) -> Result<u8, TargetError> {
 }
 
 fn check(name: &str, kill: bool, way: &Way) -> Result<u8, TargetError> {
-    let folder = std::env::temp_dir().join(format!("squall-check-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).map_err(|e| TargetError::unavailable(e.to_string(), ""))?;
-    let result = check_in(&folder, name, kill, way);
-    let _ = std::fs::remove_dir_all(&folder);
-    result
-}
-
-fn check_in(folder: &Path, name: &str, kill: bool, way: &Way) -> Result<u8, TargetError> {
-    let wish = Wish { target: name, remote: false, load: "some messages", defects: &[], folder, way };
+    let (scratch, stop) = (Scratch::new("check")?, Stop::default());
+    let folder = scratch.path();
+    let wish = Wish { target: name, remote: false, load: "some messages", defects: &[], folder, way, stop: &stop };
     let mut target = Target::prepare(&wish)?;
     println!("{} answers on {}", target.name, target.endpoints.usual().addr);
     if let Some(note) = &target.note {

@@ -9,10 +9,10 @@ use crate::run::cores::Split;
 use crate::run::{Outcome, Settings};
 use crate::scenario::explain;
 use crate::scenario::model::Scenario;
+use crate::target::stop::Stop;
 use crate::target::{Target, TargetError, Wish};
 use crate::time::{Duration, Instant, nanos};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU8, Ordering};
 
 /// The flags that commands of several runs share.
 #[derive(clap::Args)]
@@ -72,7 +72,7 @@ pub(super) struct Common<'a> {
     pub args: &'a TrialArgs,
     pub cores: Option<Split>,
     /// Counts Ctrl-C.
-    pub stop: &'a AtomicU8,
+    pub stop: &'a Stop,
 }
 
 /// Why a trial has no figures.
@@ -82,6 +82,8 @@ pub(super) enum Unmeasured {
     NotHad(String, u8),
     /// The broker did not survive its warm-up: at that load it gave. How it died.
     DiedInWarmUp(String),
+    /// The user wanted an end before anything was measured: that says nothing of anybody.
+    Stopped,
 }
 
 impl Unmeasured {
@@ -90,6 +92,7 @@ impl Unmeasured {
         match self {
             Self::NotHad(why, _) => why.clone(),
             Self::DiedInWarmUp(how) => format!("the broker died in the warm-up: {how}"),
+            Self::Stopped => "stopped by the user".to_owned(),
         }
     }
 
@@ -98,6 +101,7 @@ impl Unmeasured {
         match self {
             Self::NotHad(_, code) => *code,
             Self::DiedInWarmUp(_) => exit::TARGET,
+            Self::Stopped => exit::INCONCLUSIVE,
         }
     }
 
@@ -127,7 +131,7 @@ impl Drop for Tidy<'_> {
 /// written to `folder`.
 ///
 /// # Errors
-/// Why the broker could not be had, or that its warm-up killed it.
+/// Why the broker could not be had, or that its warm-up killed it, or that the user wanted no more.
 pub(super) fn conduct(
     common: &Common<'_>,
     scenario: &Scenario,
@@ -144,17 +148,17 @@ pub(super) fn conduct(
     let load = explain::load(scenario);
     let load = format!("about {:.0} messages, {:.0} a second, from {} clients", load.messages, load.rate, load.clients);
     let way = args.way.way(transports(scenario));
-    let wish = Wish { target: named, remote: args.remote, load: &load, defects: &[], folder, way: &way };
+    let wish = Wish { target: named, remote: args.remote, load: &load, defects: &[], folder, way: &way, stop };
     let tidy = Tidy(folder); // when the target is dropped
-    let mut target = Target::prepare_in(&wish, networks(scenario, 0)?)?;
+    let prepared = Target::prepare_in(&wish, networks(scenario, 0)?);
+    let mut target = prepared.map_err(|error| if stop.asked() > 0 { Unmeasured::Stopped } else { error.into() })?;
     let congestion = target.networks.as_ref().map_or_else(String::new, |n| n.congestion.clone());
     let cores = cores.as_ref().map(|split| split.harness.clone());
     let at_rest = target.sample(Instant::ZERO);
     let mut run = |scenario: &Scenario, clean: bool| -> Result<Outcome, TargetError> {
         let mut display = Display::new();
         let settings = Settings { seed, strict: args.strict, clean, cores: cores.clone(), ..Settings::default() };
-        let outcome =
-            crate::run::run(scenario, &mut target, settings, |p| display.show(p), || stop.load(Ordering::Relaxed));
+        let outcome = crate::run::run(scenario, &mut target, settings, |p| display.show(p), || stop.asked());
         display.clear();
         outcome
     };
@@ -163,6 +167,9 @@ pub(super) fn conduct(
         let warmed = run(&warming(scenario, args.warm_up), true)?;
         if let Some(how) = warmed.died {
             return Err(Unmeasured::DiedInWarmUp(how));
+        }
+        if stop.asked() > 0 {
+            return Err(Unmeasured::Stopped);
         }
         before.extend(warmed.notes.iter().map(|note| format!("in the warm-up: {note}")));
     }

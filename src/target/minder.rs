@@ -69,6 +69,14 @@ pub fn mind(charge: &Charge) -> u8 {
     }
 }
 
+/// Whether a process is a minder, by its command line.
+#[must_use]
+pub fn is_one(pid: u32) -> bool {
+    let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    // An emulator stands before it.
+    words.split(|b| *b == 0).take(3).any(|word| word == b"mind")
+}
+
 fn start(charge: &Charge) -> io::Result<Child> {
     let (program, arguments) = charge.command.split_first().ok_or(io::ErrorKind::InvalidInput)?;
     let log = io::stderr().as_fd().try_clone_to_owned()?;

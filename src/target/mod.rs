@@ -2,6 +2,7 @@
 
 pub mod address;
 pub mod container;
+pub mod ending;
 pub mod exchange;
 pub mod install;
 mod log;
@@ -11,6 +12,7 @@ mod port;
 pub mod process;
 pub mod ready;
 pub mod resources;
+pub mod stop;
 pub mod stream;
 pub mod tls;
 pub mod way;
@@ -27,6 +29,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use stop::Stop;
 use stream::Endpoint;
 use way::{Endpoints, Way};
 
@@ -70,6 +73,8 @@ pub struct Wish<'a> {
     pub folder: &'a Path,
     /// How to speak to it.
     pub way: &'a Way,
+    /// Asked while it is waited for.
+    pub stop: &'a Stop,
 }
 
 /// A broker that answers.
@@ -119,7 +124,7 @@ impl Target {
     /// Starts or reaches the broker, and waits until it answers a CONNECT.
     ///
     /// # Errors
-    /// If there is no such target, or it cannot be had.
+    /// If there is no such target, or it cannot be had, or an early end was asked for.
     pub fn prepare(wish: &Wish<'_>) -> Result<Self, TargetError> {
         Self::prepare_in(wish, None)
     }
@@ -156,8 +161,8 @@ impl Target {
         let extra: Vec<String> = wish.defects.iter().flat_map(|d| ["--defect".to_owned(), d.clone()]).collect();
         install::hold(&manifest);
         let version = manifest.version();
-        let mut launched = Launched::start(&manifest, &extra, wish.folder, namespace)?;
-        let endpoints = endpoints(wish.way, &mut launched)?;
+        let mut launched = Launched::start(&manifest, &extra, wish.folder, namespace, wish.stop)?;
+        let endpoints = endpoints(wish, &mut launched)?;
         let name = version.map_or_else(|| manifest.name.clone(), |v| format!("{} {v}", manifest.name));
         let promises = manifest.promises(&name);
         Ok(Self {
@@ -189,9 +194,9 @@ impl Target {
         }
         let endpoint = wish.way.endpoint(kind, addr, (&address.host, &address.path), None)?;
         let credentials = address.user.clone().map(|u| (u, address.password.clone().unwrap_or_default()));
-        ready::wait_at(&endpoint, Duration::from_secs(5), credentials.as_ref(), || None).map_err(|why| {
-            TargetError::unavailable(format!("{address} does not answer: {why}"), "is a broker listening there?")
-        })?;
+        ready::wait_at(&endpoint, Duration::from_secs(5), credentials.as_ref(), || wish.stop.words()).map_err(
+            |why| TargetError::unavailable(format!("{address} does not answer: {why}"), "is a broker listening there?"),
+        )?;
         let name = address.to_string();
         let promises = BrokerPromises { name: name.clone(), ..BrokerPromises::default() };
         let endpoints = Endpoints::one(endpoint);
@@ -334,14 +339,17 @@ fn endpoint(way: &Way, launched: &Launched, kind: Kind) -> Option<Result<Endpoin
 }
 
 /// The endpoints that are asked for of a broker that squall started, each of which answers.
-fn endpoints(way: &Way, launched: &mut Launched) -> Result<Endpoints, TargetError> {
+fn endpoints(wish: &Wish<'_>, launched: &mut Launched) -> Result<Endpoints, TargetError> {
+    let way = wish.way;
     let mut all = BTreeMap::from([(Kind::Tcp, Arc::new(Endpoint::plain(launched.addr())))]);
     for kind in way.transport.iter().chain(&way.others) {
         let Some(endpoint) = endpoint(way, launched, *kind).transpose()? else { continue };
         // A further listener may open a moment after the first.
         let (namespace, limit) = (launched.namespace(), launched.patience());
-        process::within(namespace.as_deref(), || ready::wait_at(&endpoint, limit, None, || launched.died()))
-            .map_err(|why| TargetError::unavailable(format!("the broker does not answer over {kind}: {why}"), ""))?;
+        process::within(namespace.as_deref(), || {
+            ready::wait_at(&endpoint, limit, None, || wish.stop.words().or_else(|| launched.died()))
+        })
+        .map_err(|why| TargetError::unavailable(format!("the broker does not answer over {kind}: {why}"), ""))?;
         all.insert(*kind, Arc::new(endpoint));
     }
     let usual = (*all[&way.transport.unwrap_or_default()]).clone();

@@ -6,7 +6,8 @@ use super::manifest::fill::Values;
 use super::manifest::{Manifest, What};
 use super::minder::{Charge, Life, Minder};
 use super::ready::{self, pause};
-use super::{TargetError, port, resources, tls};
+use super::stop::Stop;
+use super::{TargetError, ending, port, resources, tls};
 use crate::clock::Clock;
 use crate::netns::{self, Namespace};
 use crate::time::{Duration, Instant};
@@ -71,12 +72,13 @@ impl Launched {
     /// Starts the broker on a free port of the loopback and waits until it answers.
     ///
     /// # Errors
-    /// If it is not installed, dies, or does not answer in time (with the last lines of its log).
+    /// If it is not installed, dies, or does not answer in time (with the last lines of its log), or `stop` was asked.
     pub fn start(
         manifest: &Manifest,
         extra: &[String],
         folder: &Path,
         namespace: Option<Arc<Namespace>>,
+        stop: &Stop,
     ) -> Result<Self, TargetError> {
         if let (Some(_), What::Image { .. }) = (&namespace, &manifest.launch.what) {
             let message =
@@ -100,8 +102,9 @@ impl Launched {
                 namespace: namespace.clone(),
                 notes: Vec::new(),
             };
-            match launched.first_start() {
+            match launched.first_start(stop) {
                 Ok(()) => return Ok(launched),
+                Err(error) if stop.asked() > 0 => return Err(error),
                 Err(error) => {
                     let taken = launched.port_taken();
                     last = match (manifest.launch.port, &taken) {
@@ -165,14 +168,14 @@ impl Launched {
         std::mem::take(&mut self.notes)
     }
 
-    fn first_start(&mut self) -> Result<(), TargetError> {
+    fn first_start(&mut self, stop: &Stop) -> Result<(), TargetError> {
         if let Some(port) = self.manifest.launch.port.filter(|port| resources::listeners(*port).is_some()) {
             let message =
                 format!("port {port}, which {} must have, is {}", self.manifest.name, resources::holder(port));
             return Err(TargetError::unavailable(message, "end that, or take port out of the manifest"));
         }
         self.lay_out()?;
-        self.spawn_and_wait()
+        self.spawn_and_wait(stop)
     }
 
     /// Why it could not have its ports, if somebody has one of them; asked when it did not come up, and nothing is left of it.
@@ -215,15 +218,15 @@ impl Launched {
         Ok(())
     }
 
-    fn spawn_and_wait(&mut self) -> Result<(), TargetError> {
+    fn spawn_and_wait(&mut self, stop: &Stop) -> Result<(), TargetError> {
         self.spawn()?;
         let limit = self.manifest.launch.ready_within;
         let (addr, namespace) = (self.addr(), self.namespace.clone());
-        let died = || self.died().or_else(|| self.hidden());
+        let died = || stop.words().or_else(|| self.died()).or_else(|| self.hidden());
         let waited = within(namespace.as_deref(), || ready::wait(addr, limit, None, died));
         if let Err(why) = waited {
-            if self.move_to_host()? {
-                return self.spawn_and_wait();
+            if stop.asked() == 0 && self.move_to_host()? {
+                return self.spawn_and_wait(stop);
             }
             let port = self.addr().port();
             self.kill_or_note();
@@ -258,6 +261,7 @@ impl Launched {
         self.expected_end = false;
         self.in_background = false;
         if let Some(container) = &mut self.container {
+            ending::container_made(&container.name);
             container.exists = true;
             container.root = None;
         }
@@ -493,6 +497,7 @@ impl Launched {
         if let Some(container) = self.container.as_mut().filter(|c| c.exists) {
             container.exists = false;
             self.notes.extend(container.runtime.remove(&container.name).err());
+            ending::container_gone(&container.name);
         }
     }
 

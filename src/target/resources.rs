@@ -17,9 +17,8 @@ fn field(stat: &[String], number: usize) -> Option<u64> {
     stat.get(number - 3)?.parse().ok()
 }
 
-/// A process and its descendants.
-#[must_use]
-pub fn tree(root: u32) -> Vec<u32> {
+/// All processes by their parents.
+fn families() -> BTreeMap<u32, Vec<u32>> {
     let mut children: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
     let entries = fs::read_dir("/proc").into_iter().flatten().filter_map(Result::ok);
     for pid in entries.filter_map(|e| e.file_name().to_string_lossy().parse::<u32>().ok()) {
@@ -27,6 +26,19 @@ pub fn tree(root: u32) -> Vec<u32> {
             children.entry(parent).or_default().push(pid);
         }
     }
+    children
+}
+
+/// The children of a process.
+#[must_use]
+pub fn children(parent: u32) -> Vec<u32> {
+    families().remove(&parent).unwrap_or_default()
+}
+
+/// A process and its descendants.
+#[must_use]
+pub fn tree(root: u32) -> Vec<u32> {
+    let mut children = families();
     let mut all = vec![root];
     let mut next = 0;
     while next < all.len() {

@@ -32,6 +32,13 @@ impl Brokers {
         command
     }
 
+    /// A command all of whose processes have the mark, whatever they are.
+    pub fn marked(&self) -> Command {
+        let mut command = self.command();
+        command.env("SQUALL_MARK", &self.mark);
+        command
+    }
+
     pub fn check(&self) -> (i32, String) {
         said(&self.command().args(["targets", "check", "it"]).output().expect("it starts"))
     }
