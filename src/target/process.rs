@@ -427,6 +427,12 @@ impl Launched {
         if let Some(minder) = self.minder.take() {
             minder.end();
         }
+        if let Err(error) = &mut killed {
+            // Nobody minds them any more.
+            for pid in processes.into_iter().filter(|pid| resources::runs(*pid)) {
+                error.message.push_str(&format!("; {} (process {pid}) still runs", resources::name(pid)));
+            }
+        }
         killed
     }
 
