@@ -2,6 +2,8 @@
 
 mod support;
 
+use squall::target::resources;
+use std::collections::BTreeSet;
 use support::{Broker, Scratch, squall};
 
 const SHORT: &str = r#"
@@ -70,6 +72,45 @@ fn two_brokers_stand_side_by_side() {
         assert!(row["ratios"][1].is_null(), "{row}");
     }
     assert!(json["conditions"]["cores"].as_str().is_some_and(|c| c.contains("broker on cores 0")));
+}
+
+/// The `Cpus_allowed_list` of each thread of a process; empty if it is gone.
+fn allowed(pid: u32) -> BTreeSet<String> {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().filter_map(Result::ok);
+    let status = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("status")).ok());
+    status
+        .filter_map(|s| Some(s.lines().find_map(|l| l.strip_prefix("Cpus_allowed_list:"))?.trim().to_owned()))
+        .collect()
+}
+
+/// Which cores harness and broker have is what the kernel says, not only the report. It takes a machine with two.
+#[test]
+fn the_kernel_keeps_both_to_their_cores() {
+    let scratch = Scratch::new();
+    let file = scratch.file("s.toml", SHORT);
+    let mut child = squall()
+        .args(["compare", "--repeat", "1", "--warm-up", "0 s", "--targets", "reference", "--cores", "0:1"])
+        .arg(&file)
+        .arg("--out")
+        .arg(&scratch.0)
+        .stderr(std::process::Stdio::null())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .expect("it starts");
+    let is_broker = |pid: &u32| {
+        std::fs::read(format!("/proc/{pid}/cmdline"))
+            .is_ok_and(|words| words.split(|b| *b == 0).nth(1) == Some(b"broker".as_slice()))
+    };
+    let (mut harness, mut broker) = (BTreeSet::new(), BTreeSet::new());
+    while child.try_wait().expect("it is ours").is_none() {
+        harness.append(&mut allowed(child.id()));
+        let brokers = resources::below(child.id());
+        brokers.iter().filter(|pid| is_broker(pid)).for_each(|pid| broker.append(&mut allowed(*pid)));
+        std::thread::yield_now();
+    }
+    // Threads begin where their parent is; the load loop and the judges then move to the harness's core.
+    assert!(harness.contains("0"), "{harness:?}");
+    assert_eq!(broker, BTreeSet::from(["1".to_owned()]));
 }
 
 /// A folder of manifests with one in it, of a broker that dies two seconds after its start.
