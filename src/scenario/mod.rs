@@ -58,8 +58,8 @@ fn in_virtual_time_only(text: &str) -> Vec<Problem> {
         .map(|word| Problem {
             span: word.span(),
             message: "a slow disk exists in virtual time only".into(),
-            mend: "use squall simulate, or \"slow-cpu\" or \"pause\" here: a limit of a disk (io.max) needs the rights of the machine's \
-                   owner and a block device that the broker has for itself"
+            mend: "use squall simulate, or \"slow-cpu\" or \"pause\" here: what the kernel can limit (io.max) are bytes and requests a second \
+                   of a whole block device, and this fault is a time for each write (ARCHITECTURE.md says what was weighed)"
                 .into(),
         })
         .collect()
