@@ -97,7 +97,7 @@ impl Launched {
                 extra: extra.to_vec(),
                 folder: folder.clone(),
                 log: Log::new(&folder),
-                values: values(manifest, &folder, host(namespace.as_deref()))?,
+                values: values(manifest, &folder, namespace.as_deref())?,
                 container: container(manifest)?,
                 namespace: namespace.clone(),
                 notes: Vec::new(),
@@ -548,10 +548,12 @@ fn ending(status: ExitStatus) -> String {
     }
 }
 
-fn values(manifest: &Manifest, folder: &Path, host: Ipv4Addr) -> Result<Values, TargetError> {
+fn values(manifest: &Manifest, folder: &Path, namespace: Option<&Namespace>) -> Result<Values, TargetError> {
     let mut values = manifest.values();
-    values.host = Some(host);
-    values.port = manifest.launch.port.map_or_else(port::free, Ok)?;
+    values.host = Some(host(namespace));
+    // In a namespace of its own every port is free, and a capture is read as MQTT by whoever knows the usual one.
+    let usual = manifest.launch.port.or(namespace.map(|_| MQTT_PORT));
+    values.port = usual.map_or_else(port::free, Ok)?;
     let further = manifest.listen.keys().map(|k| k.name());
     for name in manifest.launch.ports.iter().map(String::as_str).chain(further) {
         values.ports.insert(name.to_owned(), port::free()?);
@@ -578,6 +580,9 @@ fn container(manifest: &Manifest) -> Result<Option<Container>, TargetError> {
     let network = Network::Published { port, inside };
     Ok(Some(Container { runtime, image: image.clone(), name, network, exists: false, root: None }))
 }
+
+/// Where MQTT is by default (IANA).
+const MQTT_PORT: u16 = 1883;
 
 /// Where a broker listens that squall starts.
 fn host(namespace: Option<&Namespace>) -> Ipv4Addr {
