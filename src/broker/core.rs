@@ -63,7 +63,8 @@ pub(super) enum Timer {
 #[derive(Debug)]
 pub struct Broker {
     pub(super) config: Config,
-    pub(super) connections: Unordered<Connection>,
+    /// Each by itself: a table that grows moves what it holds, and with many connections everybody would wait for that.
+    pub(super) connections: Unordered<Box<Connection>>,
     pub(super) sessions: Vec<Option<Session>>,
     pub(super) free_sessions: Vec<u32>,
     pub(super) by_client: BTreeMap<Arc<str>, u32>,
@@ -131,7 +132,7 @@ impl Broker {
         let connection = Connection { frozen: self.sabotage.frozen, ..Connection::new(now, &self.config) };
         let full = self.connections.len() >= self.config.max_connections;
         let deadline = connection.deadline();
-        self.connections.insert(conn.0, connection);
+        self.connections.insert(conn.0, Box::new(connection));
         if full {
             self.note(conn, 1, || "refused: too many connections".to_owned());
             return self.close(conn, false, now);
