@@ -204,14 +204,14 @@ pub(super) fn wire(report: &Report) -> String {
             "Fleet",
             "Link",
             "Way",
-            "IP packets",
-            "IP bytes",
+            "Packets",
+            "Bytes",
             "Sent again",
             "Lost",
             "Queue full",
-            "In outages",
+            "Outages",
             "Corrupted",
-            "Came twice",
+            "Twice",
             "Air time",
         ];
         html.push_str(&table(&heads, 3, &links));
