@@ -75,20 +75,18 @@ fn search(args: &Args, scenario: &Scenario, folder: &Path) -> Result<Capacity, T
         let result = std::fs::create_dir(&path)
             .map_err(|error| Unmeasured::no_folder(&path, &error))
             .and_then(|()| conduct(&common, &faster, &args.target, seed + number as u64 - 1, &path));
-        if matches!(result, Err(Unmeasured::Stopped)) {
-            let _ = std::fs::remove_dir_all(&path);
-            break;
-        }
         let step = match result {
             Ok((report, _)) => step(factor, rate, &report, own),
             Err(Unmeasured::NotHad(message, code)) if steps.is_empty() => {
                 return Err(TargetError { message, mend: String::new(), usage: code == exit::USAGE });
             }
+            Err(Unmeasured::Stopped) => {
+                let _ = std::fs::remove_dir_all(&path);
+                break;
+            }
             Err(unmeasured) => {
-                let held = match &unmeasured {
-                    Unmeasured::DiedInWarmUp(_) => Held::No,
-                    Unmeasured::NotHad(..) | Unmeasured::Stopped => Held::Unclear,
-                };
+                let died = matches!(unmeasured, Unmeasured::DiedInWarmUp(_));
+                let held = if died { Held::No } else { Held::Unclear };
                 Step { factor, rate, held, why: unmeasured.why(), p99: None, broker_cores: None, folder: own }
             }
         };

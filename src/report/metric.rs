@@ -73,7 +73,7 @@ pub(super) fn cpu_per_message(verdicts: &Verdicts, summary: &Summary) -> Option<
 /// Bytes that the broker wrote to storage by message delivered, to a thousandth; none if either is unknown or nothing was delivered.
 pub(super) fn written_per_message(verdicts: &Verdicts, summary: &Summary) -> Option<f64> {
     let written = float(resources::written(&summary.resources)?);
-    Some(libm::round(written / delivered(verdicts, summary)? * 1e3) / 1e3)
+    Some(resources::thousandths(written / delivered(verdicts, summary)?))
 }
 
 fn delivered(verdicts: &Verdicts, summary: &Summary) -> Option<f64> {

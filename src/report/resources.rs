@@ -82,7 +82,7 @@ fn per_client(summary: &Summary) -> Option<PerClient> {
     })
 }
 
-fn thousandths(x: f64) -> f64 {
+pub(super) fn thousandths(x: f64) -> f64 {
     libm::round(x * 1e3) / 1e3
 }
 

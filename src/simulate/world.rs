@@ -253,12 +253,11 @@ impl World {
         self.future.keep(&mut self.scratch.events);
     }
 
-    /// A client that has lived through everything before now.
-    fn present(&mut self, index: u32) -> &mut Client {
+    /// Lets a client live through everything before now.
+    fn present(&mut self, index: u32) {
         if self.lanes[index as usize].spoke_at.is_some() {
             self.run_one(index, self.now);
         }
-        home(&mut self.clients, index)
     }
 
     fn next_deed_at(&self) -> Instant {
@@ -288,18 +287,20 @@ impl World {
             self.present(index);
             return self.arm(index);
         }
+        let deed = self.next_deed_at();
         let lane = &mut self.lanes[i];
         let at = match lane.spoke_at {
             Some(spoke_at) => lane.may_speak_at(spoke_at),
             None => {
                 let client = home(&mut self.clients, index);
-                client.tell(lane);
+                if may {
+                    client.tell(lane);
+                }
                 client.next_deadline()
             }
         };
         if may {
-            let bound = lane.broker_may_act_at(&self.broker).min(self.drain_from);
-            let bound = bound.min(self.next_deed.map_or(Instant::FAR, |(at, _)| at));
+            let bound = lane.broker_may_act_at(&self.broker).min(deed).min(self.drain_from);
             if at < bound || lane.spoke_at.is_some() {
                 if at < self.window_end {
                     return self.run_one(index, bound);

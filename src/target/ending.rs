@@ -96,13 +96,10 @@ pub fn end(left: &Left) {
         libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
     }
     end_children();
-    let runtime = (!left.containers.is_empty()).then(Runtime::find);
-    for container in &left.containers {
-        if let Some(Ok(runtime)) = &runtime
-            && let Err(why) = runtime.remove(container)
-        {
-            eprintln!("note: {why}");
-        }
+    if !left.containers.is_empty()
+        && let Ok(runtime) = Runtime::find()
+    {
+        left.containers.iter().filter_map(|c| runtime.remove(c).err()).for_each(|why| eprintln!("note: {why}"));
     }
     for folder in &left.folders {
         if let Err(error) = fs::remove_dir_all(folder)

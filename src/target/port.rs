@@ -52,6 +52,7 @@ mod tests {
         assert!(one != two && one < low && two < low, "{one}, {two}, given away from {low} on");
         assert!(TcpListener::bind((Ipv4Addr::LOCALHOST, one)).is_ok());
     }
+
     #[test]
     fn a_port_is_taken_by_who_listens_and_by_who_does_not_yet() {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("there are some");

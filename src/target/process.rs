@@ -87,6 +87,10 @@ impl Launched {
         }
         let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
         let mut last = TargetError::unavailable("never started", "");
+        if let Some(port) = manifest.launch.port.filter(|port| resources::listeners(*port).is_some()) {
+            let message = format!("port {port}, which {} must have, is {}", manifest.name, resources::holder(port));
+            return Err(TargetError::unavailable(message, "end that, or take port out of the manifest"));
+        }
         // Another process may take the port between our choice and the broker's bind: then another is tried.
         for _ in 0..3 {
             let mut launched = Self {
@@ -110,7 +114,8 @@ impl Launched {
                     last = match (manifest.launch.port, &taken) {
                         (Some(port), Some(taken)) => {
                             let message = format!("{} must have port {port}, and {taken}", manifest.name);
-                            TargetError::unavailable(message, format!("{}\n  {}", error.message, error.mend))
+                            let more = format!("{}\n  {}", error.message, error.mend);
+                            TargetError::unavailable(message, more.trim_end())
                         }
                         _ => error,
                     };
@@ -169,11 +174,6 @@ impl Launched {
     }
 
     fn first_start(&mut self, stop: &Stop) -> Result<(), TargetError> {
-        if let Some(port) = self.manifest.launch.port.filter(|port| resources::listeners(*port).is_some()) {
-            let message =
-                format!("port {port}, which {} must have, is {}", self.manifest.name, resources::holder(port));
-            return Err(TargetError::unavailable(message, "end that, or take port out of the manifest"));
-        }
         self.lay_out()?;
         self.spawn_and_wait(stop)
     }
@@ -231,7 +231,8 @@ impl Launched {
             let port = self.addr().port();
             self.kill_or_note();
             // How it died was told with the end of its log.
-            let mend = if why.contains(&self.log.end()) { String::new() } else { self.log.end() };
+            let end = self.log.end();
+            let mend = if why.contains(&end) { String::new() } else { end };
             let name = &self.manifest.name;
             let within = format!("{name} does not answer on port {port} within {limit:?}: {why}");
             return Err(TargetError::unavailable(within, mend));
@@ -552,7 +553,7 @@ fn values(manifest: &Manifest, folder: &Path, namespace: Option<&Namespace>) -> 
     let mut values = manifest.values();
     values.host = Some(host(namespace));
     // In a namespace of its own every port is free, and a capture is read as MQTT by whoever knows the usual one.
-    let usual = manifest.launch.port.or(namespace.map(|_| MQTT_PORT));
+    let usual = manifest.launch.port.or(namespace.map(|_| Kind::Tcp.port()));
     values.port = usual.map_or_else(port::free, Ok)?;
     let further = manifest.listen.keys().map(|k| k.name());
     for name in manifest.launch.ports.iter().map(String::as_str).chain(further) {
@@ -580,9 +581,6 @@ fn container(manifest: &Manifest) -> Result<Option<Container>, TargetError> {
     let network = Network::Published { port, inside };
     Ok(Some(Container { runtime, image: image.clone(), name, network, exists: false, root: None }))
 }
-
-/// Where MQTT is by default (IANA).
-const MQTT_PORT: u16 = 1883;
 
 /// Where a broker listens that squall starts.
 fn host(namespace: Option<&Namespace>) -> Ipv4Addr {

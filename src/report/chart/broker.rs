@@ -9,9 +9,6 @@ use crate::report::model::{BrokerSample, Report};
 /// Samples further apart than this are not joined: the broker was not there (*assumed*; it is looked at each second).
 const GAP: f64 = 2.5;
 
-/// By time.
-type Line = Vec<(f64, f64)>;
-
 /// Room above the largest value, for the words of the drain.
 const ROOM: f64 = 1.1;
 
@@ -84,7 +81,7 @@ pub fn broker(report: &Report) -> Vec<Chart> {
 }
 
 fn draw(report: &Report, part: &Part, samples: &[BrokerSample]) -> Option<Chart> {
-    let line: Line = samples.iter().filter_map(|s| Some((s.at, (part.value)(s)?))).collect();
+    let line: Vec<(f64, f64)> = samples.iter().filter_map(|s| Some((s.at, (part.value)(s)?))).collect();
     let largest = line.iter().map(|p| p.1).reduce(f64::max)?;
     let label = format!("Chart: {}, over the run, with faults marked. broker.csv has the figures.", part.title);
     let about = "All processes of the broker's tree.";
